@@ -1,0 +1,485 @@
+//! Manifests: what people write in YAML and apply.
+//!
+//! Each kind is a struct that refuses unknown keys. Parsing texts is in [`parse`]; rules that need
+//! more than one manifest (does this lifecycle exist?) are the release service's.
+
+pub mod parse;
+pub mod step;
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+pub use step::*;
+
+use crate::{
+    duration::Span,
+    name::{
+        ChannelName, EnvironmentName, FeedName, LifecycleName, PackageName, PersonName, ProjectName, RoleName,
+        SecretName, StepName, TargetName, TeamName, WebhookName,
+    },
+};
+
+/// One document.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind")]
+pub enum Manifest {
+    /// An image registry.
+    Feed(Feed),
+    /// A place that releases are promoted to.
+    Environment(Environment),
+    /// A Docker host.
+    Target(Target),
+    /// The order of environments.
+    Lifecycle(Lifecycle),
+    /// What is deployed, and how.
+    Project(Box<Project>),
+    /// A sender of registry webhooks.
+    Webhook(Webhook),
+    /// Persons that may decide.
+    Team(Team),
+}
+
+/// The kinds of manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Kind {
+    /// See [`Feed`].
+    Feed,
+    /// See [`Environment`].
+    Environment,
+    /// See [`Target`].
+    Target,
+    /// See [`Lifecycle`].
+    Lifecycle,
+    /// See [`Team`].
+    Team,
+    /// See [`Project`].
+    Project,
+    /// See [`Webhook`].
+    Webhook,
+}
+
+impl Kind {
+    /// Every kind, in an order in which they can be applied.
+    pub const ALL: [Self; 7] =
+        [Self::Feed, Self::Environment, Self::Target, Self::Lifecycle, Self::Team, Self::Project, Self::Webhook];
+
+    /// As written in manifests.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Feed => "Feed",
+            Self::Environment => "Environment",
+            Self::Target => "Target",
+            Self::Lifecycle => "Lifecycle",
+            Self::Team => "Team",
+            Self::Project => "Project",
+            Self::Webhook => "Webhook",
+        }
+    }
+
+    /// As written in URLs: `/api/v1/<plural>/<name>`.
+    pub const fn plural(self) -> &'static str {
+        match self {
+            Self::Feed => "feeds",
+            Self::Environment => "environments",
+            Self::Target => "targets",
+            Self::Lifecycle => "lifecycles",
+            Self::Team => "teams",
+            Self::Project => "projects",
+            Self::Webhook => "webhooks",
+        }
+    }
+
+    /// The kind whose URL word this is.
+    pub fn from_plural(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|k| k.plural() == word)
+    }
+}
+
+impl Manifest {
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Feed(_) => Kind::Feed,
+            Self::Environment(_) => Kind::Environment,
+            Self::Target(_) => Kind::Target,
+            Self::Lifecycle(_) => Kind::Lifecycle,
+            Self::Project(_) => Kind::Project,
+            Self::Webhook(_) => Kind::Webhook,
+            Self::Team(_) => Kind::Team,
+        }
+    }
+
+    /// Its name, unique within the kind.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Feed(m) => m.name.as_str(),
+            Self::Environment(m) => m.name.as_str(),
+            Self::Target(m) => m.name.as_str(),
+            Self::Lifecycle(m) => m.name.as_str(),
+            Self::Project(m) => m.name.as_str(),
+            Self::Webhook(m) => m.name.as_str(),
+            Self::Team(m) => m.name.as_str(),
+        }
+    }
+}
+
+/// A Docker registry.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Feed {
+    /// Its name.
+    pub name: FeedName,
+    /// Host and port, such as `127.0.0.1:5000` or `ghcr.io`.
+    pub registry: String,
+    /// How to sign in; anonymous without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<Credentials>,
+    /// Speak http. Without it https is used, except for loopback addresses.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub plain_http: bool,
+}
+
+/// User name and password of a registry.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Credentials {
+    /// User name.
+    pub username: String,
+    /// Password.
+    pub password: SecretUse,
+}
+
+/// `{secret: NAME}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretUse {
+    /// The secret's name.
+    pub secret: SecretName,
+}
+
+/// A place that releases are promoted to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Environment {
+    /// Its name.
+    pub name: EnvironmentName,
+}
+
+/// A Docker host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// Its name; `worker`, `notifier` and `all` are taken.
+    pub name: TargetName,
+    /// The environments it belongs to.
+    pub environments: Vec<EnvironmentName>,
+    /// What it is for.
+    #[serde(default)]
+    pub roles: Vec<RoleName>,
+    /// Its Docker endpoint: `unix:///path/to/docker.sock`.
+    pub docker: String,
+    /// How many tasks may run on it at a time.
+    #[serde(default = "one")]
+    pub parallelism: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// The order in which a release goes through environments.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lifecycle {
+    /// Its name.
+    pub name: LifecycleName,
+    /// The phases, in order.
+    pub phases: Vec<Phase>,
+}
+
+/// One phase of a lifecycle.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Phase {
+    /// For people.
+    pub name: String,
+    /// The environments of the phase.
+    pub environments: Vec<PhaseEnvironment>,
+    /// When the phase counts as passed.
+    #[serde(default)]
+    pub required: Required,
+}
+
+/// `staging` or `{name: staging, automatic: true}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum PhaseEnvironment {
+    /// Deployed to when a person says so.
+    Manual(EnvironmentName),
+    /// With options.
+    With(PhaseEnvironmentOptions),
+}
+
+/// An environment of a phase, with options.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PhaseEnvironmentOptions {
+    /// The environment.
+    pub name: EnvironmentName,
+    /// Deploy as soon as the release enters the phase.
+    #[serde(default)]
+    pub automatic: bool,
+}
+
+impl PhaseEnvironment {
+    /// The environment.
+    pub fn name(&self) -> &EnvironmentName {
+        match self {
+            Self::Manual(name) => name,
+            Self::With(options) => &options.name,
+        }
+    }
+
+    /// Whether a release that enters the phase is deployed at once.
+    pub fn automatic(&self) -> bool {
+        matches!(self, Self::With(options) if options.automatic)
+    }
+}
+
+/// How many environments of a phase must have the release before the next phase opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Required {
+    /// Every one.
+    #[default]
+    All,
+    /// That many.
+    Minimum(u32),
+    /// None; automatic deployments do not happen in an optional phase.
+    Optional,
+}
+
+/// Persons that may decide at gates.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Team {
+    /// Its name.
+    pub name: TeamName,
+    /// Its members.
+    #[serde(default)]
+    pub members: Vec<Member>,
+}
+
+/// `ana` or `{name: ana, slack: U012AB3CD}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Member {
+    /// A person.
+    Person(PersonName),
+    /// A person with chat identities.
+    With(MemberIdentities),
+}
+
+/// A person and who they are in chat.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberIdentities {
+    /// The person.
+    pub name: PersonName,
+    /// Slack user id, such as `U012AB3CD`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slack: Option<String>,
+}
+
+impl Member {
+    /// The person.
+    pub fn person(&self) -> &PersonName {
+        match self {
+            Self::Person(name) => name,
+            Self::With(with) => &with.name,
+        }
+    }
+
+    /// The person's Slack user id.
+    pub fn slack(&self) -> Option<&str> {
+        match self {
+            Self::Person(_) => None,
+            Self::With(with) => with.slack.as_deref(),
+        }
+    }
+}
+
+/// What is deployed, and how.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Project {
+    /// Its name.
+    pub name: ProjectName,
+    /// The lifecycle that its releases follow.
+    pub lifecycle: LifecycleName,
+    /// Its images.
+    #[serde(default)]
+    pub packages: IndexMap<PackageName, PackageSource>,
+    /// Its channels, first one is the default; without any there is one called `default` that takes everything.
+    #[serde(default)]
+    pub channels: Vec<Channel>,
+    /// What makes releases without a person.
+    #[serde(default)]
+    pub triggers: Vec<Trigger>,
+    /// Variables.
+    #[serde(default)]
+    pub variables: Vec<Variable>,
+    /// The process.
+    pub steps: Vec<Step>,
+}
+
+/// Where a package's images are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PackageSource {
+    /// The registry.
+    pub feed: FeedName,
+    /// The repository, such as `shop/web`.
+    pub image: String,
+}
+
+/// Which versions a release may take.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Channel {
+    /// Its name.
+    pub name: ChannelName,
+    /// Version range in interval notation, such as `[1.0,2.0)`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub versions: Option<String>,
+    /// Regular expression that the pre-release part must match; `^$` takes only releases without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prerelease: Option<String>,
+}
+
+/// What makes a release without a person.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trigger {
+    /// The event.
+    pub on: TriggerEvent,
+    /// The packages that are watched; all if empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<PackageName>,
+    /// The channel of the release; the project's first if not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<ChannelName>,
+}
+
+/// Events that triggers act on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TriggerEvent {
+    /// An image arrived in a registry and a webhook told so.
+    Push,
+}
+
+/// A value, or a secret, under a name, where the scope fits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variable {
+    /// Its name; names that differ only in case are the same.
+    pub name: String,
+    /// The value; may use other variables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// The secret that holds the value, instead of `value`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretName>,
+    /// Where it holds; everywhere without.
+    #[serde(default, skip_serializing_if = "Scope::is_empty")]
+    pub scope: Scope,
+}
+
+/// Where a variable holds. All that is said must fit; of several values of one dimension one must.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scope {
+    /// In these environments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<OneOrMany<EnvironmentName>>,
+    /// On these targets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<OneOrMany<TargetName>>,
+    /// On targets of these roles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<OneOrMany<RoleName>>,
+    /// In these steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<OneOrMany<StepName>>,
+    /// In releases of these channels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<OneOrMany<ChannelName>>,
+}
+
+impl Scope {
+    /// Whether it holds everywhere.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// `x` or `[x, y]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum OneOrMany<T> {
+    /// One.
+    One(T),
+    /// Several.
+    Many(Vec<T>),
+}
+
+impl<T: PartialEq> OneOrMany<T> {
+    /// Whether `x` is among them.
+    pub fn contains(&self, x: &T) -> bool {
+        self.as_slice().contains(x)
+    }
+
+    /// All of them.
+    pub fn as_slice(&self) -> &[T] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many,
+        }
+    }
+}
+
+/// A sender of registry webhooks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// Its name.
+    pub name: WebhookName,
+    /// What sends.
+    pub source: WebhookSource,
+    /// The feeds whose images it may announce.
+    pub feeds: Vec<FeedName>,
+    /// The value that the `Authorization` header must have, beside the token in the URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization: Option<SecretUse>,
+}
+
+/// Kinds of senders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WebhookSource {
+    /// The CNCF distribution registry, and all that speak its notification envelope.
+    Distribution,
+}
+
+impl WebhookSource {
+    /// As in manifests and URLs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Distribution => "distribution",
+        }
+    }
+}
+
+/// Longest time a step may be given.
+pub const DEFAULT_TIMEOUT: Span = Span::secs(600);

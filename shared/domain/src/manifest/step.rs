@@ -1,0 +1,386 @@
+//! Steps of a process. A step has exactly one kind, written as a key: `docker-run: {…}`.
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    duration::Span,
+    name::{EnvironmentName, PackageName, RoleName, StepName, TeamName},
+};
+
+/// One step of a process.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "StepFields", into = "StepFields")]
+pub struct Step {
+    /// Its name, unique in the process.
+    pub name: StepName,
+    /// The steps that must have ended before; none: it starts at once.
+    pub needs: Vec<StepName>,
+    /// Where it runs; on the pseudo-target of its kind without.
+    pub targets: Option<TargetSelector>,
+    /// How many targets at a time.
+    pub rolling: Option<Rolling>,
+    /// What a failure is answered with.
+    pub retry: Option<Retry>,
+    /// How long one attempt may take.
+    pub timeout: Option<Span>,
+    /// Whether it runs at all.
+    pub when: When,
+    /// What it does.
+    pub action: Action,
+}
+
+/// What a step does. Texts are templates.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Replace a container.
+    DockerRun(DockerRun),
+    /// Run a container to its end.
+    DockerJob(DockerJob),
+    /// Migrate a database.
+    Sql(Sql),
+    /// Ask people.
+    Approval(Approval),
+    /// Post to Slack.
+    Slack(Slack),
+    /// Pause.
+    Wait(Span),
+}
+
+/// The step kinds, as written.
+pub const KINDS: [&str; 6] = ["docker-run", "docker-job", "sql", "approval", "slack", "wait"];
+
+impl Action {
+    /// The kind, as written.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::DockerRun(_) => "docker-run",
+            Self::DockerJob(_) => "docker-job",
+            Self::Sql(_) => "sql",
+            Self::Approval(_) => "approval",
+            Self::Slack(_) => "slack",
+            Self::Wait(_) => "wait",
+        }
+    }
+}
+
+/// The form in which a step is written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct StepFields {
+    name: StepName,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    needs: Vec<StepName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    targets: Option<TargetSelector>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rolling: Option<Rolling>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retry: Option<Retry>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    timeout: Option<Span>,
+    #[serde(default, skip_serializing_if = "When::is_default")]
+    when: When,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    docker_run: Option<DockerRun>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    docker_job: Option<DockerJob>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sql: Option<Sql>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    approval: Option<Approval>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    slack: Option<Slack>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    wait: Option<Span>,
+}
+
+impl TryFrom<StepFields> for Step {
+    type Error = String;
+
+    fn try_from(f: StepFields) -> Result<Self, String> {
+        let mut actions: Vec<Action> = [
+            f.docker_run.map(Action::DockerRun),
+            f.docker_job.map(Action::DockerJob),
+            f.sql.map(Action::Sql),
+            f.approval.map(Action::Approval),
+            f.slack.map(Action::Slack),
+            f.wait.map(Action::Wait),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let action = match (actions.pop(), actions.is_empty()) {
+            (Some(action), true) => action,
+            (None, _) => {
+                return Err(format!("step `{}` does nothing: give it one of {}", f.name, KINDS.join(", ")));
+            }
+            (Some(last), false) => {
+                let kinds: Vec<_> = actions.iter().chain([&last]).map(Action::kind).collect();
+                return Err(format!(
+                    "step `{}` has {} kinds ({}): make each a step of its own",
+                    f.name,
+                    kinds.len(),
+                    kinds.join(", ")
+                ));
+            }
+        };
+        Ok(Self {
+            name: f.name,
+            needs: f.needs,
+            targets: f.targets,
+            rolling: f.rolling,
+            retry: f.retry,
+            timeout: f.timeout,
+            when: f.when,
+            action,
+        })
+    }
+}
+
+impl From<Step> for StepFields {
+    fn from(step: Step) -> Self {
+        let mut fields = Self {
+            name: step.name,
+            needs: step.needs,
+            targets: step.targets,
+            rolling: step.rolling,
+            retry: step.retry,
+            timeout: step.timeout,
+            when: step.when,
+            docker_run: None,
+            docker_job: None,
+            sql: None,
+            approval: None,
+            slack: None,
+            wait: None,
+        };
+        match step.action {
+            Action::DockerRun(a) => fields.docker_run = Some(a),
+            Action::DockerJob(a) => fields.docker_job = Some(a),
+            Action::Sql(a) => fields.sql = Some(a),
+            Action::Approval(a) => fields.approval = Some(a),
+            Action::Slack(a) => fields.slack = Some(a),
+            Action::Wait(a) => fields.wait = Some(a),
+        }
+        fields
+    }
+}
+
+/// Which targets of the environment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TargetSelector {
+    /// Those with this role.
+    pub role: RoleName,
+}
+
+/// How a step goes over its targets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Rolling {
+    /// How many targets may be in progress; the window slides.
+    pub window: u32,
+    /// How many targets may fail before no further one starts.
+    #[serde(default)]
+    pub max_failures: u32,
+}
+
+/// What a failed attempt is answered with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// Attempts in all, at least 1.
+    pub attempts: u32,
+    /// Pause before the second attempt; doubles with each further one, up to 5 minutes.
+    #[serde(default = "default_backoff")]
+    pub backoff: Span,
+}
+
+fn default_backoff() -> Span {
+    Span::secs(1)
+}
+
+/// Whether a step runs.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct When {
+    /// Only in these environments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environments: Option<Vec<EnvironmentName>>,
+    /// Depending on what came before.
+    #[serde(default)]
+    pub result: ResultCondition,
+}
+
+impl When {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Looks at `needs`, transitively; without `needs`, at the deployment so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResultCondition {
+    /// Nothing failed.
+    #[default]
+    Success,
+    /// Something failed.
+    Failure,
+    /// Whatever happened, also after a cancel.
+    Always,
+}
+
+/// Replace the step's container on each target by a new one; the old one comes back if the new one is not healthy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DockerRun {
+    /// The image.
+    pub package: PackageName,
+    /// Beginning of the container's name; the step's name without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Environment variables.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub env: IndexMap<String, String>,
+    /// `HOST:CONTAINER` or `CONTAINER`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<String>,
+    /// Command, instead of the image's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
+    /// When it counts as good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
+}
+
+/// When a container counts as good. Without a probe: the image's HEALTHCHECK if there is one, else that it runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Health {
+    /// An HTTP request to the container that must answer 200 to 399.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpProbe>,
+    /// A TCP connection that must open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<TcpProbe>,
+    /// It must be good within this time.
+    #[serde(default = "default_within")]
+    pub within: Span,
+    /// It must then stay good for this time.
+    #[serde(default = "default_stay")]
+    pub stay: Span,
+}
+
+fn default_within() -> Span {
+    Span::secs(60)
+}
+
+fn default_stay() -> Span {
+    Span::secs(0)
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self { http: None, tcp: None, within: default_within(), stay: default_stay() }
+    }
+}
+
+/// An HTTP probe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpProbe {
+    /// Port of the container.
+    pub port: u16,
+    /// Path and query.
+    #[serde(default = "default_path")]
+    pub path: String,
+}
+
+fn default_path() -> String {
+    "/".to_owned()
+}
+
+/// A TCP probe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TcpProbe {
+    /// Port of the container.
+    pub port: u16,
+}
+
+/// Run a container to its end; its exit code decides.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DockerJob {
+    /// The image.
+    pub package: PackageName,
+    /// Command, instead of the image's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
+    /// Environment variables.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub env: IndexMap<String, String>,
+}
+
+/// File name to SQL text. Applied in the order of their names.
+pub type SqlFiles = BTreeMap<String, String>;
+
+/// Bring a database to the newest migration. Either `package` and `path`, or `files`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sql {
+    /// `postgres://…` or `sqlite://…`.
+    pub database: String,
+    /// The image that carries the files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<PackageName>,
+    /// The folder in the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The files themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<SqlFiles>,
+}
+
+/// Wait for people.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Approval {
+    /// Whose votes count; anyone's who may deploy if empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub teams: Vec<TeamName>,
+    /// How many approvals it takes.
+    #[serde(default = "one_vote")]
+    pub votes: u32,
+    /// After this time without a decision it counts as rejected.
+    #[serde(default = "default_gate_timeout")]
+    pub timeout: Span,
+    /// What to look at before voting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<String>,
+    /// Slack channel to ask in, with buttons.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slack: Option<String>,
+}
+
+fn one_vote() -> u32 {
+    1
+}
+
+fn default_gate_timeout() -> Span {
+    Span::secs(24 * 3600)
+}
+
+/// Post to Slack.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Slack {
+    /// Channel name or id.
+    pub channel: String,
+    /// The message.
+    pub text: String,
+}

@@ -1,0 +1,110 @@
+//! Releases and the request for a deployment: everything a deployment needs, by value, so that a
+//! later edit of a project, a variable or a target changes nothing that is under way.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    event::Actor,
+    id::DeploymentId,
+    image::ImageRef,
+    manifest::{Member, Step, Variable},
+    name::{ChannelName, EnvironmentName, PackageName, PersonName, ProjectName, RoleName, TargetName, TeamName},
+    secret::SecretRef,
+};
+
+/// The rules of `engine` that a deployment is judged by; a planner that does not know the version
+/// leaves the deployment alone.
+pub const RULES_VERSION: u32 = 1;
+
+/// What is deployed: a frozen process with frozen image digests.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReleaseSnapshot {
+    /// The project.
+    pub project: ProjectName,
+    /// The release's version, such as `1.2.0`; unique within the project.
+    pub version: String,
+    /// The channel it was made in.
+    pub channel: ChannelName,
+    /// The images, by package.
+    pub packages: BTreeMap<PackageName, Package>,
+    /// The process as it was when the release was made.
+    pub steps: Vec<Step>,
+    /// The variables as they were when the release was made; secrets by reference.
+    pub variables: Vec<Variable>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+/// An image of a release, and how its registry is reached.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Package {
+    /// The image, by digest.
+    pub image: ImageRef,
+    /// Credentials for pulling, if the feed has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<PullCredentials>,
+}
+
+/// Credentials for pulling: the user name, and the password as a secret.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PullCredentials {
+    /// User name at the registry.
+    pub username: String,
+    /// The password.
+    pub password: SecretRef,
+}
+
+/// A Docker host as it was known when the deployment was requested.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetSnapshot {
+    /// Its name.
+    pub name: TargetName,
+    /// What it is for.
+    pub roles: Vec<RoleName>,
+    /// Its Docker endpoint, such as `unix:///var/run/docker.sock`.
+    pub docker: String,
+    /// How many tasks may run on it at a time, over all deployments; at least 1.
+    pub parallelism: u32,
+}
+
+/// Everything a deployment is made of. The payload of `Requested`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// The deployment's id.
+    pub id: DeploymentId,
+    /// Where to.
+    pub environment: EnvironmentName,
+    /// What.
+    pub release: ReleaseSnapshot,
+    /// The environment's targets.
+    pub targets: Vec<TargetSnapshot>,
+    /// The versions of the secrets that the variables name, and of the feeds' passwords.
+    pub secrets: Vec<SecretRef>,
+    /// Members of the teams that approvals name.
+    pub teams: BTreeMap<TeamName, Vec<Member>>,
+    /// Who asked for it.
+    pub requested_by: Actor,
+    /// A digest of what was asked; the same id with another digest is a conflict.
+    pub body_digest: String,
+    /// The rules that judge it.
+    pub rules_version: u32,
+}
+
+impl Request {
+    /// The project that is deployed.
+    pub fn project(&self) -> &ProjectName {
+        &self.release.project
+    }
+
+    /// The teams of a person, among those in the snapshot.
+    pub fn teams_of(&self, person: &PersonName) -> Vec<&TeamName> {
+        self.teams
+            .iter()
+            .filter(|(_, members)| members.iter().any(|m| m.person() == person))
+            .map(|(team, _)| team)
+            .collect()
+    }
+}
