@@ -1,0 +1,124 @@
+# shellcheck shell=bash
+# What the scripts of this folder share: where things are, how progress is shown, how processes are
+# started and stopped, how to wait. To be sourced, after `set -euo pipefail`.
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+STATE=${SLIPWAY_STATE:-$ROOT/.slipway}
+TOOLS=$ROOT/.slipway/tools
+LOGS=$STATE/log
+PIDS=$STATE/pid
+export PATH="$HOME/.cargo/bin:$TOOLS/bin:$PATH:/usr/sbin:/sbin"
+mkdir -p "$LOGS" "$PIDS" "$TOOLS/bin"
+
+if [ -t 1 ]; then bold=$'\e[1m' dim=$'\e[2m' red=$'\e[31m' green=$'\e[32m' reset=$'\e[0m'; else bold='' dim='' red='' green='' reset=''; fi
+
+title() { printf '\n%s%s%s\n' "$bold" "$*" "$reset"; }
+note() { printf '  %s\n' "$*"; }
+ok() { printf '  %s✓%s %s\n' "$green" "$reset" "$*"; }
+die() {
+  printf '  %s✗ %s%s\n' "$red" "$*" "$reset" >&2
+  exit 1
+}
+
+# step NAME LOG COMMAND...: runs it with its output in LOG; if it fails, shows the end of LOG and ends the script.
+step() {
+  local name=$1 log=$2 began=$SECONDS code=0
+  shift 2
+  printf '  %s… %s%s %s(log: %s)%s\n' "$dim" "$reset" "$name" "$dim" "${log#"$ROOT"/}" "$reset"
+  "$@" >"$log" 2>&1 </dev/null || code=$?
+  if [ "$code" -ne 0 ]; then
+    printf '  %s✗ %s failed (exit %s). The end of %s:%s\n' "$red" "$name" "$code" "${log#"$ROOT"/}" "$reset" >&2
+    tail -n 25 "$log" | sed 's/^/    | /' >&2
+    exit 1
+  fi
+  ok "$name ($((SECONDS - began)) s)"
+}
+
+# until_true SECONDS WHAT COMMAND...: polls until the command succeeds; ends the script when the time is over.
+until_true() {
+  local limit=$1 what=$2 end
+  shift 2
+  end=$((SECONDS + limit))
+  until "$@" >/dev/null 2>&1; do
+    [ "$SECONDS" -lt "$end" ] || return 1
+    sleep 0.2
+  done
+  : "$what"
+}
+
+wait_for() {
+  until_true "$@" || die "$2: not within $1 s"
+}
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@" 2>/dev/null || sudo "$@"; fi
+}
+
+# Whether the process NAME that start_process started is alive, and still that very process.
+alive() {
+  local file=$PIDS/$1 pid born
+  [ -f "$file" ] || return 1
+  read -r pid born <"$file"
+  [ "$(process_birth "$pid")" = "$born" ]
+}
+
+process_birth() { awk '{sub(/^.*\) /, ""); if ($1 != "Z") print $20}' "/proc/$1/stat" 2>/dev/null; }
+
+# start_process NAME COMMAND...: in the background with its own session; log and pid files are named after it.
+start_process() {
+  local name=$1 pid
+  shift
+  setsid "$@" >>"$LOGS/$name.log" 2>&1 </dev/null &
+  pid=$!
+  printf '%s %s\n' "$pid" "$(process_birth "$pid")" >"$PIDS/$name"
+}
+
+# stop_process NAME [SECONDS]: SIGTERM, and SIGKILL if that does not end it in time.
+stop_process() {
+  local name=$1 limit=${2:-20} pid
+  if alive "$name"; then
+    read -r pid _ <"$PIDS/$name"
+    as_root kill -TERM "$pid" 2>/dev/null || true
+    if ! until_true "$limit" "$name ends" gone "$name"; then
+      as_root kill -KILL "$pid" 2>/dev/null || true
+      until_true 5 "$name ends" gone "$name" || true
+    fi
+    ok "$name stopped"
+  fi
+  rm -f "$PIDS/$name"
+}
+
+gone() { ! alive "$1"; }
+
+# The first free TCP port of 127.0.0.1 from FROM on, below the range that outgoing connections use.
+free_port() {
+  local port=$1
+  while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
+  echo "$port"
+}
+
+answers() { (exec 3<>"/dev/tcp/${1%:*}/${1##*:}") 2>/dev/null; }
+
+engine_answers() { docker -H "$1" version --format '{{.Server.Version}}'; }
+
+# Processes called dockerd in this network namespace. A second one would tear down the first one's bridge and firewall rules.
+dockerds_here() {
+  local pid
+  for pid in $(pgrep -x dockerd || true); do
+    if [ "$(as_root readlink "/proc/$pid/ns/net")" = "$(readlink /proc/self/ns/net)" ]; then echo "$pid"; fi
+  done
+}
+
+# start_engine NAME FOLDER: a Docker engine of our own, data and socket (FOLDER/docker.sock) in FOLDER.
+start_engine() {
+  local name=$1 folder=$2 run=/run/slipway-$1
+  as_root mkdir -p "$folder" "$run"
+  as_root rm -f "$run/docker.pid"
+  start_process "$name" "${AS_ROOT[@]}" dockerd --data-root "$folder" --exec-root "$run/exec" --pidfile "$run/docker.pid" \
+    -H "unix://$run/docker.sock"
+  until_true 60 "engine" engine_answers "unix://$run/docker.sock" || {
+    tail -n 20 "$LOGS/$name.log" >&2
+    die "dockerd does not answer; its log: $LOGS/$name.log"
+  }
+}
+if [ "$(id -u)" -eq 0 ]; then AS_ROOT=(); else AS_ROOT=(sudo -n); fi
