@@ -1,1 +1,32 @@
-//! .
+//! The database of the release service, SQLite or Postgres: the only home of sea-orm.
+//!
+//! What people own (manifests, releases, tokens, secrets) lives here and nowhere else. What the log
+//! owns (deployments, tasks, the archive) is a projection: [`Store::project`] writes it together
+//! with its offset in one transaction, and it can be dropped and built again.
+//! One file per aggregate; no rule of Slipway is in this crate, and no sea-orm type leaves it.
+
+mod archive;
+mod audit;
+mod connect;
+mod deployments;
+mod error;
+mod manifests;
+mod migrations;
+mod offsets;
+mod projection;
+mod pushes;
+mod releases;
+mod secrets;
+mod settings;
+mod tokens;
+mod webhooks;
+
+pub use audit::Audit;
+pub use connect::Store;
+pub use deployments::{BoardRow, DeploymentFilter, TaskRow};
+pub use error::StoreError;
+pub use manifests::ManifestChange;
+pub use projection::{Batch, DeploymentChange, Projected};
+pub use releases::ReleaseRow;
+pub use secrets::SealedSecret;
+pub use tokens::{NewToken, TokenOwner};
