@@ -3,6 +3,7 @@
 //! Each kind is a struct that refuses unknown keys. Parsing texts is in [`parse`]; rules that need
 //! more than one manifest (does this lifecycle exist?) are the release service's.
 
+pub mod check;
 pub mod parse;
 pub mod step;
 

@@ -1,0 +1,130 @@
+//! What one manifest alone can get wrong beyond its form: names that point nowhere within it,
+//! options that exclude each other, numbers that make no sense.
+//!
+//! Needs no other manifest and no server. Cycles, ranges and templates are the engine's.
+
+mod project;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use super::{Feed, Lifecycle, Manifest, Required, Target, Team, Webhook};
+
+/// One thing that is wrong, and the item of a list that it is about, such as `("steps", 2)`.
+pub(super) struct Finding {
+    pub(super) item: Option<(&'static str, usize)>,
+    pub(super) message: String,
+}
+
+impl Finding {
+    fn new(message: impl Into<String>) -> Self {
+        Self { item: None, message: message.into() }
+    }
+
+    fn at(section: &'static str, index: usize, message: impl Into<String>) -> Self {
+        Self { item: Some((section, index)), message: message.into() }
+    }
+}
+
+/// Everything that is wrong with a manifest by itself, each in a sentence.
+pub fn check(manifest: &Manifest) -> Vec<String> {
+    findings(manifest).into_iter().map(|finding| finding.message).collect()
+}
+
+pub(super) fn findings(manifest: &Manifest) -> Vec<Finding> {
+    match manifest {
+        Manifest::Feed(feed) => check_feed(feed),
+        Manifest::Environment(_) => Vec::new(),
+        Manifest::Target(target) => check_target(target),
+        Manifest::Lifecycle(lifecycle) => check_lifecycle(lifecycle),
+        Manifest::Project(project) => project::findings(project),
+        Manifest::Webhook(webhook) => check_webhook(webhook),
+        Manifest::Team(team) => check_team(team),
+    }
+}
+
+fn check_feed(feed: &Feed) -> Vec<Finding> {
+    let registry = feed.registry.as_str();
+    if registry.is_empty() || registry.contains('/') || registry.contains(char::is_whitespace) {
+        return vec![Finding::new(format!(
+            "`registry: {registry}` is not a host: write host and port alone, such as 127.0.0.1:5000 or ghcr.io \
+             (`plain-http: true` for http)"
+        ))];
+    }
+    Vec::new()
+}
+
+fn check_target(target: &Target) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if target.name.is_reserved() {
+        found.push(Finding::new(format!("a target can not be called `{}`: the name is taken", target.name)));
+    }
+    if target.environments.is_empty() {
+        found.push(Finding::new("`environments` is empty: name at least one"));
+    }
+    if target.parallelism == 0 {
+        found.push(Finding::new("`parallelism` is 0: nothing could run; write 1 or more"));
+    }
+    if !target.docker.strip_prefix("unix://").is_some_and(|path| path.starts_with('/') && path.len() > 1) {
+        found.push(Finding::new(format!(
+            "`docker: {}` is not an endpoint: write unix:///path/to/docker.sock",
+            target.docker
+        )));
+    }
+    found
+}
+
+fn check_lifecycle(lifecycle: &Lifecycle) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if lifecycle.phases.is_empty() {
+        found.push(Finding::new("`phases` is empty: a lifecycle needs at least one"));
+    }
+    let mut seen = BTreeSet::new();
+    for (index, phase) in lifecycle.phases.iter().enumerate() {
+        let mut say = |message: String| found.push(Finding::at("phases", index, message));
+        if phase.environments.is_empty() {
+            say(format!("phase `{}` has no environments", phase.name));
+        }
+        for environment in &phase.environments {
+            if !seen.insert(environment.name()) {
+                say(format!("environment `{}` is in the lifecycle twice: keep one", environment.name()));
+            }
+        }
+        if let Required::Minimum(n) = phase.required
+            && (n == 0 || n as usize > phase.environments.len())
+        {
+            say(format!(
+                "phase `{}` requires a minimum of {n} of its {} environments: write 1 to {}",
+                phase.name,
+                phase.environments.len(),
+                phase.environments.len()
+            ));
+        }
+    }
+    found
+}
+
+fn check_webhook(webhook: &Webhook) -> Vec<Finding> {
+    if webhook.feeds.is_empty() {
+        return vec![Finding::new("`feeds` is empty: name the feeds whose images the webhook may announce")];
+    }
+    Vec::new()
+}
+
+fn check_team(team: &Team) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let mut persons = BTreeSet::new();
+    let mut chat = BTreeSet::new();
+    for (index, member) in team.members.iter().enumerate() {
+        if !persons.insert(member.person()) {
+            found.push(Finding::at("members", index, format!("`{}` is a member twice: keep one", member.person())));
+        }
+        if let Some(slack) = member.slack()
+            && !chat.insert(slack)
+        {
+            found.push(Finding::at("members", index, format!("two members have the Slack id `{slack}`: keep one")));
+        }
+    }
+    found
+}

@@ -1,0 +1,202 @@
+//! What a Project manifest can get wrong by itself.
+
+use std::collections::BTreeSet;
+
+use super::Finding;
+use crate::{
+    manifest::{Action, Health, Project, Sql, Step},
+    name::{PackageName, StepName},
+    text::did_you_mean,
+};
+
+pub(super) fn findings(project: &Project) -> Vec<Finding> {
+    let mut found = Vec::new();
+    check_channels(project, &mut found);
+    check_triggers(project, &mut found);
+    check_variables(project, &mut found);
+    if project.steps.is_empty() {
+        found.push(Finding::new("`steps` is empty: a project needs at least one"));
+    }
+    let names: Vec<&str> = project.steps.iter().map(|step| step.name.as_str()).collect();
+    for (index, step) in project.steps.iter().enumerate() {
+        let mut messages = Vec::new();
+        if names[..index].contains(&step.name.as_str()) {
+            messages.push("the name is used by an earlier step: choose another".to_owned());
+        }
+        check_needs(step, &names, &mut messages);
+        check_options(step, &mut messages);
+        check_action(project, step, &mut messages);
+        found.extend(messages.into_iter().map(|m| Finding::at("steps", index, format!("step `{}`: {m}", step.name))));
+    }
+    found
+}
+
+fn check_channels(project: &Project, found: &mut Vec<Finding>) {
+    let mut seen = BTreeSet::new();
+    for (index, channel) in project.channels.iter().enumerate() {
+        if !seen.insert(&channel.name) {
+            found.push(Finding::at("channels", index, format!("channel `{}` is there twice: keep one", channel.name)));
+        }
+    }
+}
+
+fn check_triggers(project: &Project, found: &mut Vec<Finding>) {
+    for (index, trigger) in project.triggers.iter().enumerate() {
+        for package in &trigger.packages {
+            if let Some(message) = unknown_package(project, package) {
+                found.push(Finding::at("triggers", index, format!("trigger: {message}")));
+            }
+        }
+        if let Some(channel) = &trigger.channel
+            && !has_channel(project, channel.as_str())
+        {
+            found.push(Finding::at(
+                "triggers",
+                index,
+                format!("trigger: {}", unknown_channel(project, channel.as_str())),
+            ));
+        }
+        if project.packages.is_empty() {
+            found.push(Finding::at("triggers", index, "trigger: the project has no packages that could be pushed"));
+        }
+    }
+}
+
+fn check_variables(project: &Project, found: &mut Vec<Finding>) {
+    let steps: Vec<&str> = project.steps.iter().map(|step| step.name.as_str()).collect();
+    for (index, variable) in project.variables.iter().enumerate() {
+        let mut say = |message: String| {
+            found.push(Finding::at("variables", index, format!("variable `{}`: {message}", variable.name)))
+        };
+        if variable.name.trim().is_empty() {
+            say("the name is empty".to_owned());
+        }
+        match (&variable.value, &variable.secret) {
+            (Some(_), Some(_)) => say("has both `value` and `secret`: keep one".to_owned()),
+            (None, None) => say("has neither `value` nor `secret`: give it one".to_owned()),
+            _ => {}
+        }
+        for step in variable.scope.step.iter().flat_map(|s| s.as_slice()) {
+            if !steps.contains(&step.as_str()) {
+                say(format!("scope: {}", unknown_step(step, &steps)));
+            }
+        }
+        for channel in variable.scope.channel.iter().flat_map(|c| c.as_slice()) {
+            if !has_channel(project, channel.as_str()) {
+                say(format!("scope: {}", unknown_channel(project, channel.as_str())));
+            }
+        }
+    }
+}
+
+fn check_needs(step: &Step, names: &[&str], messages: &mut Vec<String>) {
+    let mut seen = BTreeSet::new();
+    for need in &step.needs {
+        if !names.contains(&need.as_str()) {
+            messages.push(format!("`needs`: {}", unknown_step(need, names)));
+        }
+        if !seen.insert(need) {
+            messages.push(format!("`needs` names `{need}` twice: keep one"));
+        }
+    }
+}
+
+fn check_options(step: &Step, messages: &mut Vec<String>) {
+    let kind = step.action.kind();
+    if step.targets.is_some() && matches!(step.action, Action::Approval(_) | Action::Slack(_)) {
+        messages.push(format!("`{kind}` happens once and has no targets: remove `targets`"));
+    }
+    if let Some(rolling) = &step.rolling {
+        if step.targets.is_none() {
+            messages.push("`rolling` goes over targets: add `targets` or remove it".to_owned());
+        }
+        if rolling.window == 0 {
+            messages.push("`rolling.window` is 0: nothing could start; write 1 or more".to_owned());
+        }
+    }
+    if let Some(retry) = &step.retry {
+        if retry.attempts == 0 {
+            messages.push("`retry.attempts` is 0: it counts the first attempt too; write 1 or more".to_owned());
+        }
+        if matches!(step.action, Action::Approval(_)) {
+            messages.push("people are not asked again by themselves: remove `retry`".to_owned());
+        }
+    }
+    if step.timeout.is_some() && matches!(step.action, Action::Approval(_)) {
+        messages.push("write the time-out inside of `approval`".to_owned());
+    }
+    if step.timeout.is_some_and(|timeout| timeout.0.is_zero()) {
+        messages.push("`timeout` is 0: write how long one attempt may take, such as 5m".to_owned());
+    }
+    if step.when.environments.as_ref().is_some_and(Vec::is_empty) {
+        messages.push("`when.environments` is empty: the step would never happen".to_owned());
+    }
+}
+
+fn check_action(project: &Project, step: &Step, messages: &mut Vec<String>) {
+    let package = match &step.action {
+        Action::DockerRun(run) => {
+            check_health(run.health.as_ref(), messages);
+            Some(&run.package)
+        }
+        Action::DockerJob(job) => Some(&job.package),
+        Action::Sql(sql) => {
+            check_sql(sql, messages);
+            sql.package.as_ref()
+        }
+        Action::Approval(approval) => {
+            if approval.votes == 0 {
+                messages.push("`approval.votes` is 0: write 1 or more".to_owned());
+            }
+            None
+        }
+        Action::Slack(_) | Action::Wait(_) => None,
+    };
+    messages.extend(package.and_then(|package| unknown_package(project, package)));
+}
+
+fn check_health(health: Option<&Health>, messages: &mut Vec<String>) {
+    let Some(health) = health else { return };
+    if health.http.is_some() && health.tcp.is_some() {
+        messages.push("`health` has both `http` and `tcp`: keep one".to_owned());
+    }
+    if health.http.as_ref().is_some_and(|http| !http.path.starts_with('/')) {
+        messages.push("`health.http.path` must begin with `/`".to_owned());
+    }
+}
+
+fn check_sql(sql: &Sql, messages: &mut Vec<String>) {
+    match (&sql.package, &sql.path, &sql.files) {
+        (Some(_), Some(_), None) => {}
+        (None, None, Some(files)) if files.is_empty() => messages.push("`sql.files` is empty".to_owned()),
+        (None, None, Some(_)) => {}
+        (Some(_), None, None) => messages.push("`sql` has `package` but no `path`: say where the files are".to_owned()),
+        (None, Some(_), None) => {
+            messages.push("`sql` has `path` but no `package`: say which image has the files".to_owned());
+        }
+        (None, None, None) => messages.push("`sql` needs either `package` and `path`, or `files`".to_owned()),
+        (_, _, Some(_)) => {
+            messages.push("`sql` has both `files` and `package` or `path`: keep one of the two".to_owned());
+        }
+    }
+}
+
+fn unknown_step(step: &StepName, names: &[&str]) -> String {
+    format!("there is no step `{step}`{}", did_you_mean(step.as_str(), names.iter().copied()))
+}
+
+fn unknown_package(project: &Project, package: &PackageName) -> Option<String> {
+    (!project.packages.contains_key(package)).then(|| {
+        let known = project.packages.keys().map(PackageName::as_str);
+        format!("there is no package `{package}`{}; add it to `packages`", did_you_mean(package.as_str(), known))
+    })
+}
+
+fn has_channel(project: &Project, name: &str) -> bool {
+    project.channels.iter().any(|c| c.name.as_str() == name) || (project.channels.is_empty() && name == "default")
+}
+
+fn unknown_channel(project: &Project, name: &str) -> String {
+    let known = project.channels.iter().map(|c| c.name.as_str());
+    format!("there is no channel `{name}`{}", did_you_mean(name, known))
+}

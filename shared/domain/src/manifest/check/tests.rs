@@ -1,0 +1,147 @@
+//! Manifests that are well formed and wrong.
+
+use crate::manifest::parse::parse;
+
+/// A project with these steps, and what is said about it.
+#[track_caller]
+fn steps(steps: &str, expected: &[&str]) {
+    text(
+        &format!("kind: Project\nname: p\nlifecycle: l\npackages: {{web: {{feed: f, image: i}}}}\nsteps:\n{steps}\n"),
+        expected,
+    );
+}
+
+#[track_caller]
+fn text(text: &str, expected: &[&str]) {
+    let problems: Vec<String> = match parse(None, text) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems.iter().map(ToString::to_string).collect(),
+    };
+    assert_eq!(problems, expected, "\n{text}");
+}
+
+#[test]
+fn steps_refer_to_each_other_by_names_that_exist() {
+    steps("  - {name: a, wait: 1s}\n  - {name: b, needs: [a], wait: 1s}", &[]);
+    steps(
+        "  - {name: migrate, wait: 1s}\n  - {name: b, needs: [migarte], wait: 1s}",
+        &["line 7: step `b`: `needs`: there is no step `migarte` (did you mean `migrate`?)"],
+    );
+    steps(
+        "  - {name: a, wait: 1s}\n  - {name: a, needs: [a, a], wait: 1s}",
+        &[
+            "line 7: step `a`: the name is used by an earlier step: choose another",
+            "line 7: step `a`: `needs` names `a` twice: keep one",
+        ],
+    );
+    text(
+        "kind: Project\nname: p\nlifecycle: l\nsteps: []\n",
+        &["line 1: `steps` is empty: a project needs at least one"],
+    );
+}
+
+#[test]
+fn options_of_a_step_fit_its_kind() {
+    steps(
+        "  - {name: a, targets: {role: web}, rolling: {window: 1}, retry: {attempts: 1}, timeout: 1m, approval: {votes: 0}}",
+        &[
+            "line 6: step `a`: `approval` happens once and has no targets: remove `targets`",
+            "line 6: step `a`: people are not asked again by themselves: remove `retry`",
+            "line 6: step `a`: write the time-out inside of `approval`",
+            "line 6: step `a`: `approval.votes` is 0: write 1 or more",
+        ],
+    );
+    steps(
+        "  - {name: a, rolling: {window: 0}, retry: {attempts: 0}, docker-run: {package: wbe}}",
+        &[
+            "line 6: step `a`: `rolling` goes over targets: add `targets` or remove it",
+            "line 6: step `a`: `rolling.window` is 0: nothing could start; write 1 or more",
+            "line 6: step `a`: `retry.attempts` is 0: it counts the first attempt too; write 1 or more",
+            "line 6: step `a`: there is no package `wbe` (did you mean `web`?); add it to `packages`",
+        ],
+    );
+    steps(
+        "  - {name: a, timeout: 0s, when: {environments: []}, wait: 1s}",
+        &[
+            "line 6: step `a`: `timeout` is 0: write how long one attempt may take, such as 5m",
+            "line 6: step `a`: `when.environments` is empty: the step would never happen",
+        ],
+    );
+    steps(
+        "  - {name: a, targets: {role: r}, docker-run: {package: web, health: {http: {port: 1, path: x}, tcp: {port: 1}}}}",
+        &[
+            "line 6: step `a`: `health` has both `http` and `tcp`: keep one",
+            "line 6: step `a`: `health.http.path` must begin with `/`",
+        ],
+    );
+}
+
+#[test]
+fn sql_takes_its_files_from_one_place() {
+    steps("  - {name: a, sql: {database: x, package: web, path: /m}}", &[]);
+    steps("  - {name: a, sql: {database: x, files: {1.sql: select 1}}}", &[]);
+    for (sql, expected) in [
+        ("database: x", "`sql` needs either `package` and `path`, or `files`"),
+        ("database: x, package: web", "`sql` has `package` but no `path`: say where the files are"),
+        ("database: x, path: /m", "`sql` has `path` but no `package`: say which image has the files"),
+        ("database: x, files: {}", "`sql.files` is empty"),
+        (
+            "database: x, path: /m, files: {1.sql: select 1}",
+            "`sql` has both `files` and `package` or `path`: keep one of the two",
+        ),
+    ] {
+        steps(&format!("  - {{name: a, sql: {{{sql}}}}}"), &[&format!("line 6: step `a`: {expected}")]);
+    }
+}
+
+#[test]
+fn variables_triggers_and_scopes_name_what_exists() {
+    text(
+        "kind: Project\nname: p\nlifecycle: l\npackages: {web: {feed: f, image: i}}\nchannels:\n  - name: stable\n  - name: stable\n\
+         triggers:\n  - {on: push, packages: [wbe], channel: stabel}\nvariables:\n  - {name: A}\n  - {name: B, value: x, secret: y}\n  \
+         - {name: C, value: x, scope: {step: wab, channel: [stable, nope]}}\nsteps:\n  - {name: web, wait: 1s}\n",
+        &[
+            "line 7: channel `stable` is there twice: keep one",
+            "line 9: trigger: there is no package `wbe` (did you mean `web`?); add it to `packages`",
+            "line 9: trigger: there is no channel `stabel` (did you mean `stable`?)",
+            "line 11: variable `A`: has neither `value` nor `secret`: give it one",
+            "line 12: variable `B`: has both `value` and `secret`: keep one",
+            "line 13: variable `C`: scope: there is no step `wab` (did you mean `web`?)",
+            "line 13: variable `C`: scope: there is no channel `nope`",
+        ],
+    );
+}
+
+#[test]
+fn the_other_kinds_make_sense() {
+    text(
+        "kind: Target\nname: notifier\nenvironments: []\ndocker: /var/run/docker.sock\nparallelism: 0\n",
+        &[
+            "line 1: a target can not be called `notifier`: the name is taken",
+            "line 1: `environments` is empty: name at least one",
+            "line 1: `parallelism` is 0: nothing could run; write 1 or more",
+            "line 1: `docker: /var/run/docker.sock` is not an endpoint: write unix:///path/to/docker.sock",
+        ],
+    );
+    text(
+        "kind: Lifecycle\nname: l\nphases:\n  - {name: A, environments: [a]}\n  - {name: B, environments: [a, b], required: {minimum: 3}}\n  - {name: C, environments: []}\n",
+        &[
+            "line 5: environment `a` is in the lifecycle twice: keep one",
+            "line 5: phase `B` requires a minimum of 3 of its 2 environments: write 1 to 2",
+            "line 6: phase `C` has no environments",
+        ],
+    );
+    text(
+        "kind: Feed\nname: f\nregistry: http://x\n",
+        &["line 1: `registry: http://x` is not a host: write host and port alone, such as 127.0.0.1:5000 or ghcr.io \
+         (`plain-http: true` for http)"],
+    );
+    text(
+        "kind: Webhook\nname: w\nsource: distribution\nfeeds: []\n",
+        &["line 1: `feeds` is empty: name the feeds whose images the webhook may announce"],
+    );
+    text(
+        "kind: Team\nname: t\nmembers: [ana, {name: ana, slack: U1}, {name: ben, slack: U1}]\n",
+        &["line 3: `ana` is a member twice: keep one", "line 3: two members have the Slack id `U1`: keep one"],
+    );
+}
