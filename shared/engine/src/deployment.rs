@@ -1,0 +1,213 @@
+//! One deployment as the log tells it: its request, its plan, and where every step is.
+//!
+//! The only mutation is `apply_*`, live and in replay. A fact that can not follow from what came
+//! before is [`Impossible`]: the deployment stops, and keeps its lane until a person looks.
+
+pub mod step;
+pub mod task;
+
+use std::collections::{BTreeSet, HashMap};
+
+use chrono::{DateTime, Utc};
+use slipway_domain::{
+    event::{Actor, Outcome, PlanEvent, Recorded},
+    id::{DeploymentId, TaskKey},
+    name::{ProjectName, StepName},
+    plan::Plan,
+    release::Request,
+};
+
+pub use step::StepRun;
+pub use task::{Claim, Task, TaskState};
+
+use crate::compile;
+
+/// A fact that the rules exclude; the log is damaged or was written by a stranger.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Impossible(pub String);
+
+/// One deployment.
+#[derive(Debug, Clone)]
+pub struct Deployment {
+    /// The sequence of its `Requested`: its place in the lane.
+    pub seq: u64,
+    /// When it was requested, by the server's time.
+    pub requested_at: DateTime<Utc>,
+    /// What was requested.
+    pub request: Request,
+    /// The `traceparent` of the request.
+    pub trace: Option<String>,
+    /// The last sequence on its plan subject; what the next plan append expects.
+    pub plan_head: u64,
+    /// The plan and its steps, once planned.
+    pub progress: Option<Progress>,
+    /// When it took the lane.
+    pub started_at: Option<DateTime<Utc>>,
+    /// The request to stop.
+    pub cancel: Option<CancelRequest>,
+    /// How it ended.
+    pub end: Option<End>,
+    /// The impossible fact that stopped it.
+    pub corrupt: Option<String>,
+}
+
+/// Somebody wants it to stop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CancelRequest {
+    /// Who.
+    pub by: Actor,
+    /// Why.
+    pub reason: String,
+}
+
+/// How a deployment ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    /// In one word.
+    pub outcome: Outcome,
+    /// Why it did not succeed.
+    pub reason: Option<String>,
+    /// All problems, if it was rejected.
+    pub problems: Vec<String>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// The plan and where its steps are.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    /// The frozen DAG.
+    pub plan: Plan,
+    /// Its digest.
+    pub digest: String,
+    /// One per step of the plan, in its order.
+    pub steps: Vec<StepRun>,
+    /// For each step, all steps before it.
+    pub before: Vec<BTreeSet<usize>>,
+    index: HashMap<StepName, usize>,
+}
+
+impl Progress {
+    fn new(plan: Plan, digest: String) -> Self {
+        let steps = plan.steps.iter().map(StepRun::new).collect();
+        let before = compile::ancestors(&plan);
+        let index = plan.steps.iter().enumerate().map(|(i, s)| (s.name().clone(), i)).collect();
+        Self { plan, digest, steps, before, index }
+    }
+
+    /// The place of a step in the plan.
+    pub fn position(&self, step: &StepName) -> Option<usize> {
+        self.index.get(step).copied()
+    }
+
+    /// The task of a key; for a gate's step on `notifier`, the gate's announcement.
+    pub fn task(&self, key: &TaskKey) -> Option<&Task> {
+        self.steps[self.position(&key.step)?].task(&key.target)
+    }
+
+    /// The places of the steps that a step needs directly.
+    pub fn needs(&self, i: usize) -> impl Iterator<Item = usize> + '_ {
+        self.plan.steps[i].step.needs.iter().filter_map(|n| self.position(n))
+    }
+}
+
+impl Deployment {
+    /// A deployment as its first event makes it.
+    pub fn requested(recorded: &Recorded, request: Request) -> Self {
+        Self {
+            seq: recorded.seq,
+            requested_at: recorded.at,
+            request,
+            trace: recorded.entry.trace().map(str::to_owned),
+            plan_head: recorded.seq,
+            progress: None,
+            started_at: None,
+            cancel: None,
+            end: None,
+            corrupt: None,
+        }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> DeploymentId {
+        self.request.id
+    }
+
+    /// Its project.
+    pub fn project(&self) -> &ProjectName {
+        self.request.project()
+    }
+
+    /// Whether steps may run: it has its lane, and neither ended nor stopped as corrupt.
+    pub fn is_running(&self) -> bool {
+        self.started_at.is_some() && self.end.is_none() && self.corrupt.is_none()
+    }
+
+    /// Takes in an event of the plan subject that needs nothing but this deployment. `Started` and
+    /// `Granted` take something shared and are [`crate::State`]'s.
+    pub(crate) fn apply_plan(&mut self, at: DateTime<Utc>, actor: &Actor, event: &PlanEvent) -> Result<(), Impossible> {
+        match (event, actor) {
+            (PlanEvent::Planned { plan, digest }, Actor::Planner { .. }) if self.progress.is_none() => {
+                self.progress = Some(Progress::new((**plan).clone(), digest.clone()));
+            }
+            (PlanEvent::Rejected { problems }, Actor::Planner { .. }) if self.progress.is_none() => {
+                let reason = problems.first().cloned();
+                self.end = Some(End { outcome: Outcome::Rejected, reason, problems: problems.clone(), at });
+            }
+            (PlanEvent::RetryScheduled { task, not_before }, Actor::Planner { .. }) => {
+                self.task_mut(task)?.1.schedule_retry(*not_before);
+                self.recount(&task.step);
+            }
+            (PlanEvent::StepSkipped { step, target, reason }, Actor::Planner { .. }) => {
+                let progress =
+                    self.progress.as_mut().ok_or_else(|| Impossible("a step was skipped before the plan".into()))?;
+                let i = progress.position(step).ok_or_else(|| unknown_step(step))?;
+                progress.steps[i].skip(target.as_ref(), reason);
+            }
+            (PlanEvent::CancelRequested { reason }, Actor::Person { .. } | Actor::Trigger { .. }) => {
+                if self.cancel.is_none() {
+                    self.cancel = Some(CancelRequest { by: actor.clone(), reason: reason.clone() });
+                }
+            }
+            (PlanEvent::Finished { outcome, reason }, Actor::Planner { .. }) => {
+                self.end = Some(End { outcome: *outcome, reason: reason.clone(), problems: Vec::new(), at });
+            }
+            (event, actor) => {
+                return Err(Impossible(format!(
+                    "{actor} wrote `{}` at a point where it can not follow",
+                    name_of(event)
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The step and task of a key, for change; call [`Self::recount`] afterwards.
+    pub(crate) fn task_mut(&mut self, key: &TaskKey) -> Result<(usize, &mut Task), Impossible> {
+        let progress =
+            self.progress.as_mut().ok_or_else(|| Impossible(format!("task {key} appeared before the plan")))?;
+        let i = progress.position(&key.step).ok_or_else(|| unknown_step(&key.step))?;
+        let task = progress.steps[i]
+            .task_mut(&key.target)
+            .ok_or_else(|| Impossible(format!("task {key} is not part of the plan")))?;
+        Ok((i, task))
+    }
+
+    /// Brings a step's counts up to date after one of its tasks changed.
+    pub(crate) fn recount(&mut self, step: &StepName) {
+        if let Some(progress) = &mut self.progress
+            && let Some(i) = progress.position(step)
+        {
+            progress.steps[i].recount();
+        }
+    }
+}
+
+fn unknown_step(step: &StepName) -> Impossible {
+    Impossible(format!("step `{step}` is not part of the plan"))
+}
+
+fn name_of(event: &PlanEvent) -> String {
+    serde_json::to_value(event).ok().and_then(|v| v["event"].as_str().map(str::to_owned)).unwrap_or_default()
+}

@@ -1,0 +1,226 @@
+//! One task: a step on one target. A state machine over the events of its own subject.
+
+use chrono::{DateTime, Utc};
+use slipway_domain::{
+    event::{Actor, Failure, FailureKind, TaskEvent},
+    name::{HolderName, TargetName},
+    order::Outputs,
+};
+use uuid::Uuid;
+
+use super::Impossible;
+
+/// Lost leases after which a task counts as killing its holders.
+pub const MAX_LOST: u32 = 5;
+
+/// One task.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// Where it runs.
+    pub target: TargetName,
+    /// The last sequence on its subject; what the next append expects.
+    pub head: u64,
+    /// Where it is.
+    pub state: TaskState,
+    /// Claims so far; the number of the newest attempt.
+    pub attempt: u32,
+    /// Attempts that failed.
+    pub failures: u32,
+    /// Leases that were lost.
+    pub lost: u32,
+    /// Who holds it or held it last.
+    pub holder: Option<HolderName>,
+    /// When the newest attempt was claimed.
+    pub claimed_at: Option<DateTime<Utc>>,
+    /// When the newest attempt ended.
+    pub ended_at: Option<DateTime<Utc>>,
+}
+
+/// Where a task is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TaskState {
+    /// Never granted.
+    Pending,
+    /// Failed; may be granted again from then on.
+    RetryAt(DateTime<Utc>, Failure),
+    /// May be claimed.
+    Granted {
+        /// Since when: the grant, or the end of the lost lease.
+        since: DateTime<Utc>,
+        /// A lost holder may have left something behind.
+        adopt: bool,
+        /// Only to be cleaned up.
+        stop: bool,
+    },
+    /// Held.
+    Running {
+        /// By whom.
+        claim: Claim,
+        /// The holder was told to stop.
+        cancelling: bool,
+    },
+    /// Failed, and the rules allow another attempt, which is not scheduled yet.
+    FailedAttempt(Failure),
+    /// Done.
+    Succeeded(Outputs),
+    /// Not done, and that is final.
+    Failed(Failure),
+    /// Left out.
+    Skipped(String),
+    /// Stopped.
+    Cancelled,
+    /// Nobody can tell whether its effect happened.
+    Unknown(String),
+}
+
+/// A claim that holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The fencing token: the sequence of the `Claimed`.
+    pub epoch: u64,
+    /// Who.
+    pub holder: HolderName,
+    /// In which boot.
+    pub boot: Uuid,
+    /// What secrets are sealed to.
+    pub key: String,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+impl Task {
+    pub(crate) fn new(target: TargetName) -> Self {
+        Self {
+            target,
+            head: 0,
+            state: TaskState::Pending,
+            attempt: 0,
+            failures: 0,
+            lost: 0,
+            holder: None,
+            claimed_at: None,
+            ended_at: None,
+        }
+    }
+
+    /// Whether nothing more will happen to it.
+    pub fn is_over(&self) -> bool {
+        use TaskState::{Cancelled, Failed, Skipped, Succeeded, Unknown};
+        matches!(self.state, Succeeded(_) | Failed(_) | Skipped(_) | Cancelled | Unknown(_))
+    }
+
+    /// Whether it takes a slot of its target.
+    pub fn takes_slot(&self) -> bool {
+        matches!(self.state, TaskState::Granted { .. } | TaskState::Running { .. })
+    }
+
+    /// Whether it takes a place of its step's window: it began and is not over.
+    pub fn takes_place(&self) -> bool {
+        !self.is_over() && self.state != TaskState::Pending
+    }
+
+    /// Whether it counts against its step.
+    pub fn is_bad(&self) -> bool {
+        matches!(self.state, TaskState::Failed(_) | TaskState::Unknown(_) | TaskState::Cancelled)
+    }
+
+    pub(crate) fn grant(&mut self, at: DateTime<Utc>) {
+        self.state = TaskState::Granted { since: at, adopt: false, stop: false };
+    }
+
+    pub(crate) fn schedule_retry(&mut self, not_before: DateTime<Utc>) {
+        if let TaskState::FailedAttempt(failure) = &self.state {
+            self.state = TaskState::RetryAt(not_before, failure.clone());
+        }
+    }
+
+    /// Leaves it out if it was never granted; a failed attempt becomes the final one.
+    pub(crate) fn skip(&mut self, reason: &str) {
+        match &self.state {
+            TaskState::Pending => self.state = TaskState::Skipped(reason.to_owned()),
+            TaskState::FailedAttempt(failure) | TaskState::RetryAt(_, failure) => {
+                self.state = TaskState::Failed(failure.clone());
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes in an event of the task's own subject. `attempts` is what the step's retry allows.
+    pub(crate) fn apply(
+        &mut self,
+        seq: u64,
+        at: DateTime<Utc>,
+        actor: &Actor,
+        event: &TaskEvent,
+        attempts: u32,
+    ) -> Result<(), Impossible> {
+        use TaskState::{Cancelled, FailedAttempt, Granted, Running, Succeeded, Unknown};
+        let by_holder = matches!(actor, Actor::Holder { .. });
+        let next = match (&self.state, event) {
+            (Granted { .. }, TaskEvent::Claimed { holder, boot, attempt, key }) if by_holder => {
+                self.attempt = *attempt;
+                self.holder = Some(holder.clone());
+                self.claimed_at = Some(at);
+                self.ended_at = None;
+                let claim = Claim { epoch: seq, holder: holder.clone(), boot: *boot, key: key.clone(), at };
+                let cancelling = matches!(self.state, Granted { stop: true, .. });
+                Running { claim, cancelling }
+            }
+            (Running { claim, .. }, TaskEvent::Checkpoint { .. }) if holds(claim, actor) => self.state.clone(),
+            (Running { claim, .. }, TaskEvent::Succeeded { outputs }) if holds(claim, actor) => {
+                Succeeded(outputs.clone())
+            }
+            (Running { claim, .. }, TaskEvent::Cancelled) if holds(claim, actor) => Cancelled,
+            (Running { claim, .. }, TaskEvent::Unknown { reason }) if holds(claim, actor) => Unknown(reason.clone()),
+            (Running { claim, cancelling }, TaskEvent::Failed { cause }) if !by_holder || holds(claim, actor) => {
+                self.failures += 1;
+                let again = !cancelling && self.failures < attempts && may_retry(cause.kind);
+                if again { FailedAttempt(cause.clone()) } else { TaskState::Failed(cause.clone()) }
+            }
+            (Granted { .. }, TaskEvent::Failed { cause }) if !by_holder => TaskState::Failed(cause.clone()),
+            (Running { claim, cancelling }, TaskEvent::CancelIssued) if !by_holder => {
+                let _ = cancelling;
+                Running { claim: claim.clone(), cancelling: true }
+            }
+            (Granted { since, adopt: true, .. }, TaskEvent::CancelIssued) if !by_holder => {
+                Granted { since: *since, adopt: true, stop: true }
+            }
+            (Granted { adopt: false, .. }, TaskEvent::CancelIssued) if !by_holder => Cancelled,
+            (Running { cancelling, .. }, TaskEvent::LeaseExpired { .. }) if !by_holder => {
+                self.lost += 1;
+                Granted { since: at, adopt: true, stop: *cancelling }
+            }
+            (state, event) => {
+                return Err(Impossible(format!("{actor} wrote {event:?} on a task that is {}", word(state))));
+            }
+        };
+        self.state = next;
+        self.head = seq;
+        if self.is_over() || matches!(self.state, FailedAttempt(_)) {
+            self.ended_at = Some(at);
+        }
+        Ok(())
+    }
+}
+
+fn holds(claim: &Claim, actor: &Actor) -> bool {
+    matches!(actor, Actor::Holder { name, boot } if *name == claim.holder && *boot == claim.boot)
+}
+
+fn may_retry(kind: FailureKind) -> bool {
+    matches!(kind, FailureKind::Step | FailureKind::TimedOut)
+}
+
+fn word(state: &TaskState) -> &'static str {
+    match state {
+        TaskState::Pending => "pending",
+        TaskState::RetryAt(..) => "waiting for its retry",
+        TaskState::Granted { .. } => "granted",
+        TaskState::Running { .. } => "running",
+        TaskState::FailedAttempt(_) | TaskState::Failed(_) => "failed",
+        TaskState::Succeeded(_) => "succeeded",
+        TaskState::Skipped(_) => "skipped",
+        TaskState::Cancelled => "cancelled",
+        TaskState::Unknown(_) => "unknown",
+    }
+}

@@ -1,0 +1,131 @@
+//! A gate: waits for people. Who may vote, which votes count, and what they decide.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use slipway_domain::{
+    event::{Actor, GateEvent, Verdict},
+    manifest::Approval,
+    name::PersonName,
+    release::Request,
+};
+
+use crate::deployment::Impossible;
+
+/// One gate.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    /// The last sequence on its subject.
+    pub head: u64,
+    /// Where it is.
+    pub state: GateState,
+    /// The votes that count, the latest of each person.
+    pub votes: BTreeMap<PersonName, Vote>,
+}
+
+/// Where a gate is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GateState {
+    /// Its time has not come.
+    Closed,
+    /// It waits for people.
+    Open {
+        /// The sequence of `Opened`.
+        opened: u64,
+        /// What the votes are bound to.
+        plan_digest: String,
+        /// When it counts as rejected.
+        expires: DateTime<Utc>,
+    },
+    /// It is decided.
+    Decided {
+        /// The sequence of its `Opened`.
+        opened: u64,
+        /// How.
+        verdict: Verdict,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A vote that counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vote {
+    /// What.
+    pub verdict: Verdict,
+    /// In the person's words.
+    pub note: Option<String>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// Whether a person may vote at a gate of this deployment.
+pub fn may_vote(request: &Request, approval: &Approval, person: &PersonName) -> bool {
+    approval.teams.is_empty() || request.teams_of(person).into_iter().any(|team| approval.teams.contains(team))
+}
+
+impl Gate {
+    pub(crate) fn new() -> Self {
+        Self { head: 0, state: GateState::Closed, votes: BTreeMap::new() }
+    }
+
+    /// The sequence of its `Opened`, while and after it was open.
+    pub fn opened(&self) -> Option<u64> {
+        match &self.state {
+            GateState::Closed => None,
+            GateState::Open { opened, .. } | GateState::Decided { opened, .. } => Some(*opened),
+        }
+    }
+
+    /// Takes in an event of the gate's own subject. A vote that does not count changes nothing.
+    pub(crate) fn apply(
+        &mut self,
+        seq: u64,
+        at: DateTime<Utc>,
+        actor: &Actor,
+        event: &GateEvent,
+        may_vote: impl FnOnce(&PersonName) -> bool,
+    ) -> Result<(), Impossible> {
+        self.head = seq;
+        match (&self.state, event, actor) {
+            (GateState::Closed, GateEvent::Opened { plan_digest, expires }, Actor::Planner { .. }) => {
+                self.state = GateState::Open { opened: seq, plan_digest: plan_digest.clone(), expires: *expires };
+            }
+            (GateState::Open { opened, .. }, GateEvent::Decided { verdict, reason }, Actor::Planner { .. }) => {
+                self.state = GateState::Decided { opened: *opened, verdict: *verdict, reason: reason.clone() };
+            }
+            (
+                GateState::Open { opened, plan_digest, .. },
+                GateEvent::Voted { opened: voted_for, plan_digest: seen, person, verdict, note },
+                Actor::Person { name, .. },
+            ) => {
+                if opened == voted_for && plan_digest == seen && name == person && may_vote(person) {
+                    self.votes.insert(person.clone(), Vote { verdict: *verdict, note: note.clone(), at });
+                }
+            }
+            // A vote too early or too late is a person's mistake, not damage.
+            (_, GateEvent::Voted { .. }, _) => {}
+            (_, event, actor) => {
+                return Err(Impossible(format!("{actor} wrote {event:?} at a gate that is {:?}", self.state)));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the votes, or the time, decide; nothing while it is open.
+    pub fn decision(&self, approval: &Approval, now: DateTime<Utc>) -> Option<(Verdict, String)> {
+        let GateState::Open { expires, .. } = &self.state else { return None };
+        let with_note = |verb: &str, person: &PersonName, note: &Option<String>| match note {
+            Some(note) => format!("{verb} by {person}: {note}"),
+            None => format!("{verb} by {person}"),
+        };
+        if let Some((person, vote)) = self.votes.iter().find(|(_, v)| v.verdict == Verdict::Reject) {
+            return Some((Verdict::Reject, with_note("rejected", person, &vote.note)));
+        }
+        if self.votes.len() >= approval.votes.max(1) as usize {
+            let people: Vec<_> = self.votes.iter().map(|(p, v)| with_note("approved", p, &v.note)).collect();
+            return Some((Verdict::Approve, people.join("; ")));
+        }
+        (now >= *expires).then(|| (Verdict::Reject, format!("nobody decided within {}", approval.timeout)))
+    }
+}

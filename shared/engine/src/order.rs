@@ -1,0 +1,258 @@
+//! From a granted task to its order: every template rendered, every choice made.
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+use serde_json::{Map, Value};
+use slipway_domain::{
+    event::{Failure, FailureKind},
+    id::{DeploymentId, TaskKey},
+    manifest::{Action, Sql},
+    name::PackageName,
+    order::{AnnounceGate, Doorbell, Order, PostSlack, RunContainer, RunJob, RunSql, SqlSource, Work},
+    release::Package,
+    secret,
+};
+
+use crate::{
+    compile::snapshot,
+    decide::timeout,
+    deployment::{Deployment, Progress, StepRun, Task, TaskState},
+    ports, ready,
+    state::State,
+    variables::{Place, Renderer},
+};
+
+/// The tasks of a deployment that were granted and admitted and that nobody claimed.
+pub fn due(state: &State, id: DeploymentId) -> Vec<TaskKey> {
+    let Some((deployment, progress)) = state.get(id).and_then(|d| Some((d, d.progress.as_ref()?))) else {
+        return Vec::new();
+    };
+    if !deployment.is_running() {
+        return Vec::new();
+    }
+    let granted = |task: &&Task| matches!(task.state, TaskState::Granted { .. });
+    let mut keys = Vec::new();
+    for (i, run) in progress.steps.iter().enumerate() {
+        if run.counts.begun == 0 && run.announcement.is_none() {
+            continue;
+        }
+        let name = progress.plan.steps[i].name();
+        keys.extend(
+            run.tasks
+                .iter()
+                .chain(&run.announcement)
+                .filter(granted)
+                .map(|t| TaskKey::new(name.clone(), t.target.clone())),
+        );
+    }
+    keys
+}
+
+/// The doorbell of a granted task. Errs when its order can not be made; the task has then failed.
+/// `None` if it is not granted.
+pub fn doorbell(state: &State, id: DeploymentId, key: &TaskKey) -> Option<Result<Doorbell, Failure>> {
+    let deployment = state.get(id)?;
+    let progress = deployment.progress.as_ref()?;
+    let i = progress.position(&key.step)?;
+    let task = progress.task(key)?;
+    let TaskState::Granted { adopt, stop, .. } = task.state else { return None };
+    let order = order(deployment, progress, i, task);
+    Some(order.map(|order| Doorbell {
+        deployment: id,
+        task: key.clone(),
+        expected_seq: task.head,
+        attempt: task.attempt + 1,
+        adopt,
+        stop,
+        order,
+        trace: deployment.trace.clone(),
+    }))
+}
+
+fn order(deployment: &Deployment, progress: &Progress, i: usize, task: &Task) -> Result<Order, Failure> {
+    let request = &deployment.request;
+    let step = &progress.plan.steps[i].step;
+    let target = snapshot(request, &task.target);
+    let nobody = Vec::new();
+    let place = Place {
+        environment: &request.environment,
+        channel: &request.release.channel,
+        step: &step.name,
+        target: &task.target,
+        roles: target.map_or(&nobody, |t| &t.roles),
+    };
+    let (outcome, _) = ready::outcome(deployment, progress);
+    let renderer = Renderer::new(request, place, outcome.as_str(), outputs(progress, i, task));
+    let work = work(deployment, progress, i, &renderer).map_err(|problem| Failure {
+        kind: FailureKind::Order,
+        message: format!("step {} on {} can not be ordered: {problem}", step.name, task.target),
+        tail: Vec::new(),
+    })?;
+    let text = serde_json::to_string(&work).unwrap_or_default();
+    let mut secrets = secret::referenced(&text);
+    secrets.extend(packages(&step.action).into_iter().filter_map(|p| credentials(request.release.packages.get(p)?)));
+    secrets.sort();
+    secrets.dedup();
+    Ok(Order {
+        project: request.project().clone(),
+        environment: request.environment.clone(),
+        release: request.release.version.clone(),
+        docker: target.map(|t| t.docker.clone()),
+        timeout: timeout(step),
+        secrets,
+        work,
+    })
+}
+
+fn credentials(package: &Package) -> Option<secret::SecretRef> {
+    package.credentials.as_ref().map(|c| c.password.clone())
+}
+
+fn work(deployment: &Deployment, progress: &Progress, i: usize, renderer: &Renderer<'_>) -> Result<Work, String> {
+    let packages = &deployment.request.release.packages;
+    let package = |name: &PackageName| packages.get(name).ok_or_else(|| format!("the release has no package `{name}`"));
+    let all = |texts: &IndexMap<String, String>| -> Result<IndexMap<String, String>, String> {
+        texts.iter().map(|(k, v)| Ok((k.clone(), renderer.render(v)?))).collect()
+    };
+    let list = |texts: &Option<Vec<String>>| -> Result<Option<Vec<String>>, String> {
+        texts.as_ref().map(|texts| texts.iter().map(|t| renderer.render(t)).collect()).transpose()
+    };
+    let step = &progress.plan.steps[i].step;
+    Ok(match &step.action {
+        Action::DockerRun(run) => {
+            let package = package(&run.package)?;
+            let ports = run.ports.iter().map(|p| ports::parse(&renderer.render(p)?)).collect::<Result<_, String>>()?;
+            let name = run.name.as_deref().map_or_else(|| Ok(step.name.to_string()), |n| renderer.render(n))?;
+            Work::DockerRun(RunContainer {
+                image: package.image.clone(),
+                credentials: package.credentials.clone(),
+                name,
+                env: all(&run.env)?,
+                ports,
+                command: list(&run.command)?,
+                health: run.health.clone(),
+            })
+        }
+        Action::DockerJob(run) => {
+            let package = package(&run.package)?;
+            Work::DockerJob(RunJob {
+                image: package.image.clone(),
+                credentials: package.credentials.clone(),
+                command: list(&run.command)?,
+                env: all(&run.env)?,
+            })
+        }
+        Action::Sql(sql) => {
+            Work::Sql(RunSql { database: renderer.render(&sql.database)?, files: sql_source(sql, package)? })
+        }
+        Action::Slack(slack) => {
+            Work::Slack(PostSlack { channel: renderer.render(&slack.channel)?, text: renderer.render(&slack.text)? })
+        }
+        Action::Wait(span) => Work::Wait { span: *span },
+        Action::Approval(approval) => {
+            let gate = progress.steps[i].gate.as_ref().and_then(|g| g.opened()).ok_or("the gate is not open")?;
+            let instructions = approval.instructions.as_deref().map(|t| renderer.render(t)).transpose()?;
+            let request = &deployment.request;
+            let what = format!("{} {} to {}", request.project(), request.release.version, request.environment);
+            Work::Announce(AnnounceGate {
+                channel: renderer.render(approval.slack.as_deref().unwrap_or_default())?,
+                opened: gate,
+                plan_digest: progress.digest.clone(),
+                text: match instructions {
+                    Some(instructions) => format!("{what} waits at {}: {instructions}", step.name),
+                    None => format!("{what} waits at {}", step.name),
+                },
+            })
+        }
+    })
+}
+
+fn sql_source<'a>(
+    sql: &Sql,
+    package: impl Fn(&PackageName) -> Result<&'a Package, String>,
+) -> Result<SqlSource, String> {
+    match (&sql.package, &sql.path, &sql.files) {
+        (Some(name), Some(path), None) => {
+            let package = package(name)?;
+            Ok(SqlSource::Image {
+                image: package.image.clone(),
+                credentials: package.credentials.clone(),
+                path: path.clone(),
+            })
+        }
+        (None, None, Some(files)) => Ok(SqlSource::Inline(files.clone())),
+        _ => Err("sql needs either `package` and `path`, or `files`".to_owned()),
+    }
+}
+
+/// The value of the name `steps` for a task: what the steps before it gave.
+fn outputs(progress: &Progress, i: usize, task: &Task) -> Value {
+    let mut steps = Map::new();
+    for before in &progress.before[i] {
+        let run = &progress.steps[*before];
+        let name = progress.plan.steps[*before].name().as_str().to_owned();
+        let mut value = Map::new();
+        let targets: BTreeMap<&str, Value> = run
+            .tasks
+            .iter()
+            .filter_map(|t| Some((t.target.as_str(), serde_json::json!({ "outputs": outputs_of(t)? }))))
+            .collect();
+        value.insert("targets".into(), serde_json::json!(targets));
+        if let Some(own) = own(run, task).and_then(outputs_of) {
+            value.insert("outputs".into(), own);
+        }
+        steps.insert(name, Value::Object(value));
+    }
+    Value::Object(steps)
+}
+
+/// The task whose outputs `steps.NAME.outputs` means: the one on the same target, or the only one.
+fn own<'a>(run: &'a StepRun, task: &Task) -> Option<&'a Task> {
+    run.tasks.iter().find(|t| t.target == task.target).or(match run.tasks.as_slice() {
+        [only] => Some(only),
+        _ => None,
+    })
+}
+
+fn outputs_of(task: &Task) -> Option<Value> {
+    match &task.state {
+        TaskState::Succeeded(outputs) => Some(serde_json::json!(outputs)),
+        _ => None,
+    }
+}
+
+/// The texts of an action that are templates.
+pub fn texts(action: &Action) -> Vec<&str> {
+    let mut texts: Vec<&str> = Vec::new();
+    match action {
+        Action::DockerRun(run) => {
+            texts.extend(run.name.as_deref());
+            texts.extend(run.env.values().map(String::as_str));
+            texts.extend(run.ports.iter().map(String::as_str));
+            texts.extend(run.command.iter().flatten().map(String::as_str));
+        }
+        Action::DockerJob(run) => {
+            texts.extend(run.env.values().map(String::as_str));
+            texts.extend(run.command.iter().flatten().map(String::as_str));
+        }
+        Action::Sql(sql) => texts.push(&sql.database),
+        Action::Approval(approval) => {
+            texts.extend(approval.instructions.as_deref());
+            texts.extend(approval.slack.as_deref());
+        }
+        Action::Slack(slack) => texts.extend([slack.channel.as_str(), slack.text.as_str()]),
+        Action::Wait(_) => {}
+    }
+    texts
+}
+
+/// The packages that an action uses.
+pub fn packages(action: &Action) -> Vec<&PackageName> {
+    match action {
+        Action::DockerRun(run) => vec![&run.package],
+        Action::DockerJob(run) => vec![&run.package],
+        Action::Sql(sql) => sql.package.iter().collect(),
+        Action::Approval(_) | Action::Slack(_) | Action::Wait(_) => Vec::new(),
+    }
+}

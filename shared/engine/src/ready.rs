@@ -1,0 +1,131 @@
+//! When a step may run. Looked at by `decide` before a grant and by `apply` at the grant's own
+//! place in the log, so both always agree.
+
+use slipway_domain::{
+    event::Outcome,
+    manifest::{ResultCondition, Step},
+    name::TargetName,
+};
+
+use crate::{
+    deployment::{Deployment, Progress, TaskState},
+    gate::GateState,
+};
+
+/// Whether a step may run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    /// What it waits for has not ended.
+    Waiting,
+    /// It never will; why.
+    Skip(String),
+    /// Now.
+    Run,
+}
+
+/// How many failed targets a step tolerates.
+pub fn tolerated(step: &Step) -> usize {
+    step.rolling.as_ref().map_or(0, |r| r.max_failures as usize)
+}
+
+/// Whether the step at a place of the plan counts as failed.
+pub fn has_failed(progress: &Progress, i: usize) -> bool {
+    progress.steps[i].has_failed(tolerated(&progress.plan.steps[i].step))
+}
+
+/// Whether the step at a place of the plan may run.
+pub fn readiness(deployment: &Deployment, progress: &Progress, i: usize) -> Readiness {
+    let step = &progress.plan.steps[i].step;
+    let result = step.when.result;
+    if let (Some(cancel), false) = (&deployment.cancel, result == ResultCondition::Always) {
+        return Readiness::Skip(format!("the deployment was cancelled by {}", cancel.by));
+    }
+    if !progress.needs(i).all(|n| progress.steps[n].is_settled()) {
+        return Readiness::Waiting;
+    }
+    // Without needs, a step that looks back waits until there is something to look back at.
+    let looks_at: Vec<usize> = if !step.needs.is_empty() {
+        progress.before[i].iter().copied().collect()
+    } else if result == ResultCondition::Success {
+        return Readiness::Run;
+    } else {
+        let deciding: Vec<usize> = (0..progress.steps.len()).filter(|s| decides(progress, *s)).collect();
+        if !deciding.iter().all(|s| progress.steps[*s].is_settled()) {
+            return Readiness::Waiting;
+        }
+        deciding
+    };
+    let failed = looks_at.into_iter().find(|s| has_failed(progress, *s));
+    match (result, failed) {
+        (ResultCondition::Always, _) | (ResultCondition::Success, None) | (ResultCondition::Failure, Some(_)) => {
+            Readiness::Run
+        }
+        (ResultCondition::Success, Some(s)) => {
+            Readiness::Skip(format!("step {} did not succeed", progress.plan.steps[s].name()))
+        }
+        (ResultCondition::Failure, None) => Readiness::Skip("nothing failed".to_owned()),
+    }
+}
+
+/// Whether a step takes part in the outcome; `failure` and `always` steps run after it is fixed.
+fn decides(progress: &Progress, i: usize) -> bool {
+    progress.plan.steps[i].step.when.result == ResultCondition::Success
+}
+
+/// Whether a step's window and failures leave room for one more target, with so many more
+/// targets already counted in.
+pub fn has_room(progress: &Progress, i: usize, taken: usize) -> bool {
+    let run = &progress.steps[i];
+    match &progress.plan.steps[i].step.rolling {
+        None => true,
+        Some(rolling) => {
+            run.counts.bad <= rolling.max_failures as usize && run.counts.begun + taken < rolling.window.max(1) as usize
+        }
+    }
+}
+
+/// Whether the gate's announcement may be made: the gate is open and it was not made yet.
+pub fn may_announce(progress: &Progress, i: usize) -> bool {
+    let run = &progress.steps[i];
+    let open = run.skipped.is_none() && run.gate.as_ref().is_some_and(|g| matches!(g.state, GateState::Open { .. }));
+    open && run.announcement.as_ref().is_some_and(|t| t.state == TaskState::Pending)
+}
+
+/// How the deployment ends as far as it is known, and why if not well.
+pub fn outcome(deployment: &Deployment, progress: &Progress) -> (Outcome, Option<String>) {
+    if let Some(cancel) = &deployment.cancel {
+        return (Outcome::Cancelled, Some(format!("cancelled by {}: {}", cancel.by, cancel.reason)));
+    }
+    match (0..progress.steps.len()).find(|i| decides(progress, *i) && has_failed(progress, *i)) {
+        None => (Outcome::Succeeded, None),
+        Some(i) => (Outcome::Failed, Some(why_failed(progress, i))),
+    }
+}
+
+fn why_failed(progress: &Progress, i: usize) -> String {
+    let name = progress.plan.steps[i].name();
+    let run = &progress.steps[i];
+    if let Some(GateState::Decided { reason, .. }) = run.gate.as_ref().map(|g| &g.state) {
+        return format!("step {name} was not approved: {reason}");
+    }
+    let bad = run.tasks.iter().find_map(|task| match &task.state {
+        TaskState::Failed(failure) => Some((task, failure.message.clone())),
+        TaskState::Unknown(reason) => Some((task, format!("nobody can tell what happened: {reason}"))),
+        TaskState::Cancelled => Some((task, "it was stopped".to_owned())),
+        _ => None,
+    });
+    match bad {
+        Some((task, message)) => format!("step {name} failed on {}: {message}", task.target),
+        None => format!("step {name} failed"),
+    }
+}
+
+/// Whether everything is over.
+pub fn is_done(progress: &Progress) -> bool {
+    progress.steps.iter().all(|s| s.is_settled() && s.is_quiet())
+}
+
+/// How many tasks may run on a target at a time; `None` for pseudo-targets, whose executors limit themselves.
+pub fn slots(deployment: &Deployment, target: &TargetName) -> Option<u32> {
+    crate::compile::snapshot(&deployment.request, target).map(|t| t.parallelism.max(1))
+}

@@ -1,0 +1,237 @@
+//! Which value a variable has, at one place of one deployment.
+//!
+//! Scopes and their order are Octopus's: the step beats the target, the target its roles, a role
+//! the environment, the environment the channel; a value scoped twice beats one scoped once. Two
+//! values of the same rank are an error that names both, never a coin toss.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+use slipway_domain::{
+    manifest::{Scope, Variable},
+    name::{ChannelName, EnvironmentName, RoleName, StepName, TargetName},
+    release::Request,
+    secret::SecretRef,
+    text::did_you_mean,
+};
+
+use crate::template;
+
+/// Names that Slipway itself gives a value.
+pub const BUILT_IN: [&str; 8] =
+    ["Project", "Release", "Environment", "Channel", "Target", "Step", "Deployment.Id", "Deployment.Outcome"];
+
+/// Where a text is rendered.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The environment.
+    pub environment: &'a EnvironmentName,
+    /// The release's channel.
+    pub channel: &'a ChannelName,
+    /// The step.
+    pub step: &'a StepName,
+    /// The target, or a pseudo-target.
+    pub target: &'a TargetName,
+    /// The target's roles.
+    pub roles: &'a [RoleName],
+}
+
+/// How specific a scope is; the greater wins. One place per dimension, most specific first.
+type Rank = [bool; 5];
+
+fn rank(scope: &Scope, place: &Place<'_>) -> Option<Rank> {
+    fn fits(dimension: Option<bool>) -> Option<bool> {
+        match dimension {
+            Some(true) => Some(true),
+            Some(false) => None,
+            None => Some(false),
+        }
+    }
+    Some([
+        fits(scope.step.as_ref().map(|s| s.contains(place.step)))?,
+        fits(scope.target.as_ref().map(|s| s.contains(place.target)))?,
+        fits(scope.role.as_ref().map(|s| s.as_slice().iter().any(|r| place.roles.contains(r))))?,
+        fits(scope.environment.as_ref().map(|s| s.contains(place.environment)))?,
+        fits(scope.channel.as_ref().map(|s| s.contains(place.channel)))?,
+    ])
+}
+
+/// The definition that holds for a name at a place. `None`: no definition fits.
+/// Errs when two fit equally well.
+pub fn select<'a>(variables: &'a [Variable], name: &str, place: &Place<'_>) -> Result<Option<&'a Variable>, String> {
+    let mut best: Option<(Rank, &Variable)> = None;
+    let mut tie = None;
+    for variable in variables.iter().filter(|v| v.name == name) {
+        let Some(rank) = rank(&variable.scope, place) else { continue };
+        match &best {
+            Some((winner, _)) if *winner > rank => {}
+            Some((winner, first)) if *winner == rank => tie = Some((*first, variable)),
+            _ => {
+                best = Some((rank, variable));
+                tie = None;
+            }
+        }
+    }
+    if let Some((a, b)) = tie {
+        return Err(format!(
+            "variable `{name}` has two values that fit step `{}` on `{}` equally well: {} and {}; narrow the scope of one",
+            place.step,
+            place.target,
+            describe(a),
+            describe(b)
+        ));
+    }
+    Ok(best.map(|(_, variable)| variable))
+}
+
+fn describe(variable: &Variable) -> String {
+    let what = match (&variable.value, &variable.secret) {
+        (Some(value), _) => format!("\"{value}\""),
+        (None, Some(secret)) => format!("secret {secret}"),
+        (None, None) => "no value".to_owned(),
+    };
+    let scope = serde_json::to_string(&variable.scope).unwrap_or_default();
+    if variable.scope.is_empty() { format!("{what} (no scope)") } else { format!("{what} (scope {scope})") }
+}
+
+/// Renders the texts of one task.
+pub struct Renderer<'a> {
+    request: &'a Request,
+    place: Place<'a>,
+    /// Values under their first name part that are no variables: built-ins and `steps`.
+    given: Map<String, Value>,
+    secrets: BTreeMap<&'a str, &'a SecretRef>,
+}
+
+impl<'a> Renderer<'a> {
+    /// A renderer for a place. `outcome` is the deployment's outcome so far and `steps` the value
+    /// of the name `steps`.
+    pub fn new(request: &'a Request, place: Place<'a>, outcome: &str, steps: Value) -> Self {
+        let mut given = Map::new();
+        given.insert("Project".into(), request.project().as_str().into());
+        given.insert("Release".into(), request.release.version.clone().into());
+        given.insert("Environment".into(), request.environment.as_str().into());
+        given.insert("Channel".into(), request.release.channel.as_str().into());
+        given.insert("Target".into(), place.target.as_str().into());
+        given.insert("Step".into(), place.step.as_str().into());
+        given.insert("Deployment".into(), serde_json::json!({"Id": request.id.to_string(), "Outcome": outcome}));
+        given.insert("steps".into(), steps);
+        let secrets = request.secrets.iter().map(|s| (s.name.as_str(), s)).collect();
+        Self { request, place, given, secrets }
+    }
+
+    /// The text with its names replaced; secrets become markers.
+    pub fn render(&self, text: &str) -> Result<String, String> {
+        self.render_within(text, &mut Vec::new())
+    }
+
+    /// Whether every variable that a text uses has a value here, whatever `steps` will hold.
+    pub fn check_variables(&self, text: &str) -> Result<(), String> {
+        self.check_within(text, &mut Vec::new())
+    }
+
+    fn check_within(&self, text: &str, path: &mut Vec<String>) -> Result<(), String> {
+        for name in template::names(text)? {
+            let first = name.split('.').next().unwrap_or(&name);
+            if self.given.contains_key(first) {
+                continue;
+            }
+            let (candidate, variable) = self.definition(&name)?;
+            if variable.secret.is_some() {
+                self.reference(candidate, variable)?;
+                continue;
+            }
+            self.enter(candidate, path)?;
+            self.check_within(variable.value.as_deref().unwrap_or_default(), path)?;
+            path.pop();
+        }
+        Ok(())
+    }
+
+    fn render_within(&self, text: &str, path: &mut Vec<String>) -> Result<String, String> {
+        if template::is_plain(text) {
+            return Ok(text.to_owned());
+        }
+        let mut values = Map::new();
+        for name in template::names(text)? {
+            let first = name.split('.').next().unwrap_or(&name);
+            if let Some(value) = self.given.get(first) {
+                values.insert(first.to_owned(), value.clone());
+                continue;
+            }
+            let (variable, value) = self.value_of(&name, path)?;
+            insert(&mut values, variable, value);
+        }
+        template::render(text, &Value::Object(values))
+    }
+
+    /// The value of the variable that a dotted name begins with, and that variable's name.
+    fn value_of<'n>(&self, name: &'n str, path: &mut Vec<String>) -> Result<(&'n str, String), String> {
+        let (candidate, variable) = self.definition(name)?;
+        if variable.secret.is_some() {
+            return Ok((candidate, self.reference(candidate, variable)?.marker()));
+        }
+        self.enter(candidate, path)?;
+        let value = self.render_within(variable.value.as_deref().unwrap_or_default(), path)?;
+        path.pop();
+        Ok((candidate, value))
+    }
+
+    /// The definition of the variable that a dotted name begins with, longest name first.
+    fn definition<'n>(&self, name: &'n str) -> Result<(&'n str, &'a Variable), String> {
+        let mut candidate = name;
+        loop {
+            if let Some(variable) = select(&self.request.release.variables, candidate, &self.place)? {
+                return Ok((candidate, variable));
+            }
+            match candidate.rfind('.') {
+                Some(dot) => candidate = &candidate[..dot],
+                None => return Err(self.unknown(name)),
+            }
+        }
+    }
+
+    fn reference(&self, name: &str, variable: &Variable) -> Result<&'a SecretRef, String> {
+        let secret = variable.secret.as_ref().map_or("", |s| s.as_str());
+        self.secrets.get(secret).copied().ok_or_else(|| {
+            format!(
+                "variable `{name}` is secret `{secret}`, which is not set; set it with `slipway secret set {secret}`"
+            )
+        })
+    }
+
+    fn enter(&self, name: &str, path: &mut Vec<String>) -> Result<(), String> {
+        if path.iter().any(|p| p == name) {
+            return Err(format!("variable `{name}` needs itself ({} -> {name})", path.join(" -> ")));
+        }
+        path.push(name.to_owned());
+        Ok(())
+    }
+
+    fn unknown(&self, name: &str) -> String {
+        let defined = self.request.release.variables.iter().find(|v| v.name == name);
+        if defined.is_some() {
+            return format!(
+                "variable `{name}` has no value for step `{}` on `{}` in environment `{}`; add one with that scope or without scope",
+                self.place.step, self.place.target, self.place.environment
+            );
+        }
+        let known = self.request.release.variables.iter().map(|v| v.name.as_str()).chain(BUILT_IN);
+        format!("unknown variable `{name}`{}", did_you_mean(name, known))
+    }
+}
+
+/// Puts a value under a dotted name into nested maps.
+fn insert(values: &mut Map<String, Value>, name: &str, value: String) {
+    match name.split_once('.') {
+        None => {
+            values.insert(name.to_owned(), Value::String(value));
+        }
+        Some((first, rest)) => {
+            let inner = values.entry(first.to_owned()).or_insert_with(|| Value::Object(Map::new()));
+            if let Value::Object(inner) = inner {
+                insert(inner, rest, value);
+            }
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! What people are shown of the folded state: the API's views and sentences for events.
+
+use slipway_domain::{
+    api::{DeploymentSummary, DeploymentView, EventView, GateView, Status, StepView, TaskStatus, TaskView, VoteView},
+    event::{Address, Entry, GateEvent, Outcome, PlanEvent, Recorded, TaskEvent},
+    manifest::Action,
+};
+
+use crate::{
+    deployment::{Deployment, Progress, StepRun, Task, TaskState},
+    gate::GateState,
+};
+
+/// A deployment in a list.
+pub fn summary(deployment: &Deployment) -> DeploymentSummary {
+    let request = &deployment.request;
+    let end = deployment.end.as_ref();
+    DeploymentSummary {
+        id: request.id,
+        seq: deployment.seq,
+        project: request.project().clone(),
+        environment: request.environment.clone(),
+        version: request.release.version.clone(),
+        status: status(deployment),
+        outcome: end.map(|e| e.outcome),
+        reason: end.and_then(|e| e.reason.clone()).or_else(|| deployment.corrupt.clone()),
+        requested_by: request.requested_by.clone(),
+        requested_at: deployment.requested_at,
+        started_at: deployment.started_at,
+        finished_at: end.map(|e| e.at),
+    }
+}
+
+/// Where a deployment is, in one word.
+pub fn status(deployment: &Deployment) -> Status {
+    if deployment.end.is_some() {
+        return Status::Finished;
+    }
+    let Some(progress) = &deployment.progress else { return Status::Requested };
+    if deployment.started_at.is_none() {
+        Status::Queued
+    } else if deployment.cancel.is_some() {
+        Status::Cancelling
+    } else if only_people_can_go_on(progress) {
+        Status::WaitingForPerson
+    } else {
+        Status::Running
+    }
+}
+
+/// Whether a gate is open and no task is under way.
+fn only_people_can_go_on(progress: &Progress) -> bool {
+    let open = |run: &StepRun| {
+        run.skipped.is_none() && run.gate.as_ref().is_some_and(|g| matches!(g.state, GateState::Open { .. }))
+    };
+    progress.steps.iter().any(open) && progress.steps.iter().all(|run| run.counts.begun == 0)
+}
+
+/// A deployment with its steps.
+pub fn deployment(deployment: &Deployment, at_seq: u64) -> DeploymentView {
+    let request = &deployment.request;
+    let steps = deployment.progress.as_ref().map(steps).unwrap_or_default();
+    DeploymentView {
+        summary: summary(deployment),
+        at_seq,
+        packages: request.release.packages.iter().map(|(name, p)| (name.clone(), p.image.clone())).collect(),
+        plan_digest: deployment.progress.as_ref().map(|p| p.digest.clone()),
+        problems: deployment.end.as_ref().map(|e| e.problems.clone()).unwrap_or_default(),
+        steps,
+    }
+}
+
+fn steps(progress: &Progress) -> Vec<StepView> {
+    progress
+        .plan
+        .steps
+        .iter()
+        .zip(&progress.steps)
+        .map(|(planned, run)| StepView {
+            name: planned.name().clone(),
+            kind: planned.step.action.kind().to_owned(),
+            needs: planned.step.needs.clone(),
+            rank: planned.rank,
+            tasks: run.tasks.iter().chain(&run.announcement).map(task).collect(),
+            gate: gate(&planned.step.action, run),
+            skipped: run.skipped.clone(),
+        })
+        .collect()
+}
+
+fn gate(action: &Action, run: &StepRun) -> Option<GateView> {
+    let (Action::Approval(approval), Some(gate)) = (action, &run.gate) else { return None };
+    let (expires, decided, reason) = match &gate.state {
+        GateState::Closed => (None, None, None),
+        GateState::Open { expires, .. } => (Some(*expires), None, None),
+        GateState::Decided { verdict, reason, .. } => (None, Some(*verdict), Some(reason.clone())),
+    };
+    Some(GateView {
+        teams: approval.teams.clone(),
+        votes_needed: approval.votes,
+        instructions: approval.instructions.clone(),
+        opened: gate.opened(),
+        expires,
+        votes: gate
+            .votes
+            .iter()
+            .map(|(person, v)| VoteView { person: person.clone(), verdict: v.verdict, note: v.note.clone(), at: v.at })
+            .collect(),
+        decided,
+        reason,
+    })
+}
+
+/// One task.
+pub fn task(task: &Task) -> TaskView {
+    let (status, message, tail, outputs) = match &task.state {
+        TaskState::Pending => (TaskStatus::Pending, None, None, None),
+        TaskState::RetryAt(at, failure) => (
+            TaskStatus::RetryScheduled,
+            Some(format!("{}; next attempt at {}", failure.message, at.format("%H:%M:%S UTC"))),
+            Some(&failure.tail),
+            None,
+        ),
+        TaskState::FailedAttempt(f) => (TaskStatus::RetryScheduled, Some(f.message.clone()), Some(&f.tail), None),
+        TaskState::Granted { .. } => (TaskStatus::Granted, None, None, None),
+        TaskState::Running { .. } => (TaskStatus::Running, None, None, None),
+        TaskState::Succeeded(outputs) => (TaskStatus::Succeeded, None, None, Some(outputs)),
+        TaskState::Failed(f) => (TaskStatus::Failed, Some(f.message.clone()), Some(&f.tail), None),
+        TaskState::Skipped(reason) => (TaskStatus::Skipped, Some(reason.clone()), None, None),
+        TaskState::Cancelled => (TaskStatus::Cancelled, None, None, None),
+        TaskState::Unknown(reason) => (TaskStatus::Unknown, Some(reason.clone()), None, None),
+    };
+    TaskView {
+        target: task.target.clone(),
+        status,
+        attempt: task.attempt,
+        holder: task.holder.clone(),
+        started_at: task.claimed_at,
+        finished_at: task.ended_at,
+        message,
+        tail: tail.cloned().unwrap_or_default(),
+        outputs: outputs.cloned().unwrap_or_default(),
+    }
+}
+
+/// One log entry as the API shows it. Plans and requests are too long to repeat; they are left out of `events`.
+pub fn event(recorded: &Recorded) -> EventView {
+    let (family, task, gate, texts, events) = match (&recorded.address, &recorded.entry) {
+        (Address::Task(_, key), Entry::Task(e)) => {
+            let texts: Vec<_> = e.events.iter().map(|event| format!("{key} {}", task_text(event))).collect();
+            ("task", Some(key.clone()), None, texts, serde_json::to_value(&e.events))
+        }
+        (Address::Gate(_, step, _), Entry::Gate(e)) => {
+            let texts: Vec<_> = e.events.iter().map(|event| format!("{step} {}", gate_text(event))).collect();
+            ("gate", None, Some(step.clone()), texts, serde_json::to_value(&e.events))
+        }
+        (_, Entry::Plan(e)) => {
+            let texts: Vec<_> = e.events.iter().map(plan_text).collect();
+            ("plan", None, None, texts, serde_json::to_value(e.events.iter().map(brief).collect::<Vec<_>>()))
+        }
+        _ => (
+            "plan",
+            None,
+            None,
+            vec!["an entry that does not belong to its subject".to_owned()],
+            Ok(serde_json::Value::Null),
+        ),
+    };
+    EventView {
+        seq: recorded.seq,
+        at: recorded.at,
+        actor: recorded.entry.actor().clone(),
+        text: texts.join("; "),
+        events: events.unwrap_or_default(),
+        family: family.to_owned(),
+        task,
+        gate,
+    }
+}
+
+fn brief(event: &PlanEvent) -> serde_json::Value {
+    match event {
+        PlanEvent::Requested { request } => serde_json::json!({
+            "event": "requested", "project": request.project(), "version": request.release.version, "environment": request.environment,
+        }),
+        PlanEvent::Planned { digest, plan } => {
+            serde_json::json!({ "event": "planned", "digest": digest, "steps": plan.steps.iter().map(|s| s.name()).collect::<Vec<_>>() })
+        }
+        other => serde_json::to_value(other).unwrap_or_default(),
+    }
+}
+
+fn plan_text(event: &PlanEvent) -> String {
+    match event {
+        PlanEvent::Requested { request } => {
+            format!(
+                "{} {} to {} requested by {}",
+                request.project(),
+                request.release.version,
+                request.environment,
+                request.requested_by
+            )
+        }
+        PlanEvent::Planned { plan, .. } => format!("planned: {} steps", plan.steps.len()),
+        PlanEvent::Rejected { problems } => format!("rejected: {}", problems.join("; ")),
+        PlanEvent::Started => "started".to_owned(),
+        PlanEvent::Granted { tasks } => {
+            format!("granted {}", tasks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+        }
+        PlanEvent::RetryScheduled { task, not_before } => {
+            format!("{task} tried again at {}", not_before.format("%H:%M:%S UTC"))
+        }
+        PlanEvent::StepSkipped { step, target: None, reason } => format!("{step} skipped: {reason}"),
+        PlanEvent::StepSkipped { step, target: Some(target), reason } => format!("{step}@{target} skipped: {reason}"),
+        PlanEvent::CancelRequested { reason } => format!("cancel requested: {reason}"),
+        PlanEvent::Finished { outcome: Outcome::Succeeded, .. } => "finished: succeeded".to_owned(),
+        PlanEvent::Finished { outcome, reason } => {
+            format!("finished: {outcome}: {}", reason.as_deref().unwrap_or("no reason"))
+        }
+    }
+}
+
+fn task_text(event: &TaskEvent) -> String {
+    match event {
+        TaskEvent::Claimed { holder, attempt, .. } => format!("claimed by {holder} (attempt {attempt})"),
+        TaskEvent::Checkpoint { intent } => format!("about to {intent}"),
+        TaskEvent::Succeeded { .. } => "succeeded".to_owned(),
+        TaskEvent::Failed { cause } => format!("failed: {}", cause.message),
+        TaskEvent::Unknown { reason } => format!("unknown: {reason}"),
+        TaskEvent::Cancelled => "cancelled".to_owned(),
+        TaskEvent::LeaseExpired { reason } => format!("lost its executor: {reason}"),
+        TaskEvent::CancelIssued => "told to stop".to_owned(),
+    }
+}
+
+fn gate_text(event: &GateEvent) -> String {
+    match event {
+        GateEvent::Opened { .. } => "waits for a person".to_owned(),
+        GateEvent::Voted { person, verdict, note, .. } => match note {
+            Some(note) => format!("{person} says {verdict}: {note}"),
+            None => format!("{person} says {verdict}"),
+        },
+        GateEvent::Decided { reason, .. } => reason.clone(),
+    }
+}
