@@ -1,0 +1,115 @@
+//! Presence: who is alive. A hint in memory that a restart of the server forgets.
+//!
+//! The server does not tell when a key expires. So a renewal is an event, silence is for the
+//! watcher to measure, and `Gone` comes only from who says goodbye.
+
+use async_nats::header::HeaderMap;
+use slipway_domain::{
+    name::HolderName,
+    presence::{Presence, Role},
+};
+
+use crate::{
+    Bus, BusError, stream, subject,
+    tail::{Item, Message, Source, Start, Tail},
+};
+
+const OPERATION: &str = "KV-Operation";
+
+/// What a watch of presence tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PresenceEvent {
+    /// Alive: it appeared, or renewed.
+    Up(Presence),
+    /// It said goodbye.
+    Gone {
+        /// Which service.
+        role: Role,
+        /// Which one.
+        id: HolderName,
+    },
+    /// Everybody who was there when the watch began, or began again, has been told.
+    Drained,
+    /// The watch broke and begins again; silence since then proves nothing.
+    Lost,
+}
+
+/// A watch of everybody's presence that recovers by itself.
+pub struct PresenceWatch {
+    tail: Tail,
+    /// Initial values still to come.
+    initial: Option<u64>,
+    drained: bool,
+}
+
+impl Bus {
+    /// Says that this process is alive. Repeat every [`RENEW_SECS`](slipway_domain::presence::RENEW_SECS).
+    pub async fn announce(&self, presence: &Presence) -> Result<(), BusError> {
+        let payload = serde_json::to_vec(presence)
+            .map_err(|e| BusError::Refused { what: "presence".into(), reason: e.to_string() })?;
+        let subject = subject::presence(presence.role, presence.id.as_str());
+        self.store(stream::PRESENCE_STREAM, subject, HeaderMap::new(), payload.into()).await.map(drop)
+    }
+
+    /// Says goodbye.
+    pub async fn withdraw(&self, role: Role, id: &HolderName) -> Result<(), BusError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(OPERATION, "DEL");
+        let subject = subject::presence(role, id.as_str());
+        self.store(stream::PRESENCE_STREAM, subject, headers, bytes::Bytes::new()).await.map(drop)
+    }
+
+    /// Watches everybody.
+    pub fn watch_presence(&self) -> PresenceWatch {
+        let source = Source {
+            stream: stream::PRESENCE_STREAM,
+            filter: subject::PRESENCE.to_owned(),
+            start: Start::LastPerSubject,
+        };
+        PresenceWatch { tail: Tail::new(self, source), initial: None, drained: true }
+    }
+}
+
+impl PresenceWatch {
+    /// What comes next. May be dropped while waiting and called again.
+    pub async fn next(&mut self) -> PresenceEvent {
+        loop {
+            if !self.drained && self.initial == Some(0) {
+                self.drained = true;
+                return PresenceEvent::Drained;
+            }
+            match self.tail.next().await {
+                Ok(Item::Opened { pending }) => {
+                    self.initial = Some(pending);
+                    self.drained = false;
+                }
+                Ok(Item::Broken) => return PresenceEvent::Lost,
+                Ok(Item::Message(message)) => {
+                    if !self.drained {
+                        // Renewals while draining push others back; the server counts, not we.
+                        self.initial = Some(message.pending);
+                    }
+                    if let Some(event) = event(&message) {
+                        return event;
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(%error, "presence can not be watched");
+                    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                    return PresenceEvent::Lost;
+                }
+            }
+        }
+    }
+}
+
+fn event(message: &Message) -> Option<PresenceEvent> {
+    let gone = message.body.headers.as_ref().is_some_and(|headers| headers.get(OPERATION).is_some());
+    if gone {
+        let (role, id) = subject::parse_presence(&message.body.subject)?;
+        return Some(PresenceEvent::Gone { role, id });
+    }
+    let presence: Presence = serde_json::from_slice(&message.body.payload).ok()?;
+    let honest = subject::parse_presence(&message.body.subject) == Some((presence.role, presence.id.clone()));
+    honest.then_some(PresenceEvent::Up(presence))
+}

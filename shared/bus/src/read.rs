@@ -1,0 +1,142 @@
+//! Single reads from the log: through the leader, or by Direct Get where that is all one may.
+
+use std::time::{Duration, Instant};
+
+use async_nats::jetstream::{
+    message::StreamMessage,
+    stream::{DirectGetErrorKind, LastRawMessageErrorKind},
+};
+use slipway_domain::event::{Address, Recorded};
+
+use crate::{Bus, BusError, envelope, stream, subject};
+
+const FIRST_RETRY: Duration = Duration::from_millis(20);
+const LAST_RETRY: Duration = Duration::from_secs(1);
+/// How long a replica may lag behind what the leader said before the message counts as purged.
+const LAG: Duration = Duration::from_secs(10);
+
+/// Which way to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Via {
+    /// Through the stream's leader: never stale.
+    Leader,
+    /// From any replica: may be stale, never wrong.
+    Direct,
+}
+
+/// What one read came to.
+enum Outcome {
+    Found(StreamMessage),
+    Nothing,
+    Failed(String),
+}
+
+impl Bus {
+    /// The last sequence of the whole log; 0 if it is empty.
+    pub async fn head(&self) -> Result<u64, BusError> {
+        let info = self.inner.log.get_info().await;
+        info.map(|info| info.state.last_sequence).map_err(|e| stream::unanswered("STREAM.INFO of the log", &e))
+    }
+
+    /// The last sequence at an address; 0 if there is none. Never stale.
+    pub async fn head_of(&self, address: &Address) -> Result<u64, BusError> {
+        let subject = subject::of(address);
+        let read = async || match self.inner.log.raw_message_builder().last_by_subject(&subject).send().await {
+            Ok(message) => Outcome::Found(message),
+            Err(error) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => Outcome::Nothing,
+            Err(error) => Outcome::Failed(error.to_string()),
+        };
+        Ok(self
+            .insist(&format!("$JS.API.STREAM.MSG.GET.{}", stream::DEPLOYMENTS), read)
+            .await?
+            .map_or(0, |m| m.sequence))
+    }
+
+    /// The first message at an address after a sequence. Never stale.
+    pub async fn after(&self, address: &Address, after: u64) -> Result<Option<Recorded>, BusError> {
+        self.recorded_after(Via::Leader, address, after).await
+    }
+
+    /// As [`Bus::after`], for services that may only read by Direct Get; may miss the very latest.
+    pub async fn after_direct(&self, address: &Address, after: u64) -> Result<Option<Recorded>, BusError> {
+        self.recorded_after(Via::Direct, address, after).await
+    }
+
+    async fn recorded_after(&self, via: Via, address: &Address, after: u64) -> Result<Option<Recorded>, BusError> {
+        let subject = subject::of(address);
+        let Some(message) = self.first_after(via, &subject, after, 0).await? else { return Ok(None) };
+        let (seq, at) = (message.sequence, message.time);
+        let entry = envelope::unpack(address, &message.payload).map_err(|reason| BusError::Unreadable {
+            seq,
+            subject,
+            reason,
+        })?;
+        Ok(Some(Recorded { seq, at, address: address.clone(), entry }))
+    }
+
+    /// The first message on a subject after a sequence. A replica is asked again until it has `seen`.
+    pub(crate) async fn first_after(
+        &self,
+        via: Via,
+        subject: &str,
+        after: u64,
+        seen: u64,
+    ) -> Result<Option<StreamMessage>, BusError> {
+        let log = &self.inner.log;
+        let started = Instant::now();
+        let mut pause = FIRST_RETRY;
+        loop {
+            let found = match via {
+                Via::Leader => {
+                    let api = format!("$JS.API.STREAM.MSG.GET.{}", stream::DEPLOYMENTS);
+                    self.insist(&api, async || {
+                        match log.raw_message_builder().sequence(after + 1).next_by_subject(subject).send().await {
+                            Ok(message) => Outcome::Found(message),
+                            Err(error) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => {
+                                Outcome::Nothing
+                            }
+                            Err(error) => Outcome::Failed(error.to_string()),
+                        }
+                    })
+                    .await?
+                }
+                Via::Direct => {
+                    let api = format!("$JS.API.DIRECT.GET.{}", stream::DEPLOYMENTS);
+                    self.insist(&api, async || {
+                        match log.direct_get_builder().sequence(after + 1).next_by_subject(subject).send().await {
+                            Ok(message) => Outcome::Found(message),
+                            Err(error) if error.kind() == DirectGetErrorKind::NotFound => Outcome::Nothing,
+                            Err(error) => Outcome::Failed(error.to_string()),
+                        }
+                    })
+                    .await?
+                }
+            };
+            let lagging = via == Via::Direct && seen > after && started.elapsed() < LAG;
+            if found.is_some() || !lagging {
+                return Ok(found);
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LAST_RETRY);
+        }
+    }
+
+    /// Asks until there is an answer, unless the server denies the question.
+    async fn insist(&self, api: &str, read: impl AsyncFn() -> Outcome) -> Result<Option<StreamMessage>, BusError> {
+        let mut pause = FIRST_RETRY;
+        loop {
+            let started = Instant::now();
+            match read().await {
+                Outcome::Found(message) => return Ok(Some(message)),
+                Outcome::Nothing => return Ok(None),
+                Outcome::Failed(_) if self.denied_since(api, started) => {
+                    return Err(BusError::Denied { subject: api.to_owned() });
+                }
+                Outcome::Failed(reason) => tracing::warn!(api, reason, "a read of the log failed; trying again"),
+            }
+            self.wait_connected(LAST_RETRY).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LAST_RETRY);
+        }
+    }
+}
