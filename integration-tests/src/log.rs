@@ -1,0 +1,47 @@
+//! The streams as they are, read with a service's own credentials: for tests that must see every byte.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use async_nats::{Client, ConnectOptions, jetstream};
+use futures::TryStreamExt;
+
+/// A connection with the credentials of a service.
+pub async fn connect(url: &str, seed: &Path) -> Result<Client> {
+    let seed = std::fs::read_to_string(seed).with_context(|| seed.display().to_string())?;
+    let name = "release_release-1";
+    let options = ConnectOptions::with_nkey(seed.trim().to_owned()).custom_inbox_prefix(format!("_INBOX_{name}"));
+    Ok(options.connect(url).await?)
+}
+
+/// One stored message.
+#[derive(Debug)]
+pub struct Stored {
+    /// Its stream.
+    pub stream: String,
+    /// Its sequence.
+    pub seq: u64,
+    /// Its subject.
+    pub subject: String,
+    /// Headers and payload; the payload unpacked if it was zstd.
+    pub bytes: Vec<u8>,
+}
+
+/// Every message of every stream.
+pub async fn everything(client: &Client) -> Result<Vec<Stored>> {
+    let jetstream = jetstream::new(client.clone());
+    let names: Vec<String> = jetstream.stream_names().try_collect().await?;
+    let mut found = Vec::new();
+    for name in names {
+        let stream = jetstream.get_stream(&name).await?;
+        let state = &stream.cached_info().state;
+        for seq in state.first_sequence..=state.last_sequence {
+            let Ok(message) = stream.get_raw_message(seq).await else { continue };
+            let mut bytes = format!("{:?}\n", message.headers).into_bytes();
+            bytes.extend(zstd::decode_all(&message.payload[..]).unwrap_or_default());
+            bytes.extend_from_slice(&message.payload);
+            found.push(Stored { stream: name.clone(), seq, subject: message.subject.to_string(), bytes });
+        }
+    }
+    Ok(found)
+}

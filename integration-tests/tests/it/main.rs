@@ -1,0 +1,13 @@
+//! The stories. One file per story of a user, or per promise that must hold whatever happens.
+
+mod approval;
+mod architecture;
+mod bad_input;
+mod crashes;
+mod examples;
+mod failing_release;
+mod main_story;
+mod secrets;
+mod sharing;
+mod slack_approval;
+mod tracing_story;
