@@ -1,1 +1,81 @@
-fn main() {}
+//! `slipway-planner`: folds the log, decides what comes next, and rings for what may be claimed.
+//!
+//! It has no database and no state of its own: killed at any moment, it reads the log again and goes
+//! on. Any number of planners may run; the log's compare-and-set lets one of them win each decision.
+
+mod appends;
+mod clock;
+mod leases;
+mod planner;
+mod rings;
+mod settings;
+
+use std::{io::Write as _, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::Parser;
+use slipway_bus::{Bus, BusConfig};
+use slipway_domain::presence::Role;
+use slipway_service::{Command, ops, readiness::Readiness, shutdown, telemetry};
+use tokio_util::sync::CancellationToken;
+
+use crate::settings::Settings;
+
+/// Decides what every deployment does next
+#[derive(Debug, Parser)]
+#[command(name = "slipway-planner", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command.unwrap_or_default() {
+        Command::Config => std::io::stdout().write_all(cli.settings.redacted().as_bytes()).context("stdout"),
+        Command::Run => start(cli.settings),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "slipway-planner: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn start(settings: Settings) -> anyhow::Result<()> {
+    let telemetry = telemetry::init("slipway-planner");
+    let outcome = run(settings, shutdown::token()).await;
+    telemetry.shutdown();
+    outcome
+}
+
+async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let readiness = Readiness::new(&["nats", planner::COMPONENT]);
+    let listen = settings.listen.or_port(settings::PORT);
+    let serving = ops::serve(listen, ops::router(readiness.clone()), shutdown.clone());
+    let working = async {
+        let config = BusConfig {
+            url: settings.nats.url.clone(),
+            creds: settings.nats.creds.clone(),
+            role: Role::Planner,
+            id: settings.id.to_string(),
+        };
+        let bus = Bus::connect(&config).await.context("NATS")?;
+        bus.ensure_streams().await.context("the streams of the log")?;
+        readiness.set("nats", Ok(()));
+        planner::run(bus, settings.id, readiness.clone(), shutdown.clone()).await
+    };
+    tokio::select! {
+        served = serving => served.with_context(|| format!("serving health on {listen}")),
+        worked = working => worked,
+        () = shutdown.cancelled() => {
+            tracing::info!("stopping");
+            Ok(())
+        }
+    }
+}

@@ -4,6 +4,7 @@
 //! watcher to measure, and `Gone` comes only from who says goodbye.
 
 use async_nats::header::HeaderMap;
+use chrono::{DateTime, Utc};
 use slipway_domain::{
     name::HolderName,
     presence::{Presence, Role},
@@ -40,6 +41,7 @@ pub struct PresenceWatch {
     /// Initial values still to come.
     initial: Option<u64>,
     drained: bool,
+    last_at: Option<DateTime<Utc>>,
 }
 
 impl Bus {
@@ -66,11 +68,16 @@ impl Bus {
             filter: subject::PRESENCE.to_owned(),
             start: Start::LastPerSubject,
         };
-        PresenceWatch { tail: Tail::new(self, source), initial: None, drained: true }
+        PresenceWatch { tail: Tail::new(self, source), initial: None, drained: true, last_at: None }
     }
 }
 
 impl PresenceWatch {
+    /// The server's time of the last renewal that was told: the nearest thing to its clock.
+    pub fn last_at(&self) -> Option<DateTime<Utc>> {
+        self.last_at
+    }
+
     /// What comes next. May be dropped while waiting and called again.
     pub async fn next(&mut self) -> PresenceEvent {
         loop {
@@ -89,6 +96,7 @@ impl PresenceWatch {
                         // Renewals while draining push others back; the server counts, not we.
                         self.initial = Some(message.pending);
                     }
+                    self.last_at = Some(message.at);
                     if let Some(event) = event(&message) {
                         return event;
                     }

@@ -31,6 +31,26 @@ enum Outcome {
     Failed(String),
 }
 
+/// One question to the server.
+#[derive(Clone, Copy)]
+enum Read<'a> {
+    /// The last message on a subject.
+    Last { subject: &'a str },
+    /// The first message on a subject after a sequence.
+    After { via: Via, subject: &'a str, after: u64 },
+}
+
+impl Read<'_> {
+    /// The API subject that permissions speak of.
+    fn api(self) -> String {
+        let verb = match self {
+            Self::After { via: Via::Direct, .. } => "DIRECT.GET",
+            _ => "STREAM.MSG.GET",
+        };
+        format!("$JS.API.{verb}.{}", stream::DEPLOYMENTS)
+    }
+}
+
 impl Bus {
     /// The last sequence of the whole log; 0 if it is empty.
     pub async fn head(&self) -> Result<u64, BusError> {
@@ -41,15 +61,7 @@ impl Bus {
     /// The last sequence at an address; 0 if there is none. Never stale.
     pub async fn head_of(&self, address: &Address) -> Result<u64, BusError> {
         let subject = subject::of(address);
-        let read = async || match self.inner.log.raw_message_builder().last_by_subject(&subject).send().await {
-            Ok(message) => Outcome::Found(message),
-            Err(error) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => Outcome::Nothing,
-            Err(error) => Outcome::Failed(error.to_string()),
-        };
-        Ok(self
-            .insist(&format!("$JS.API.STREAM.MSG.GET.{}", stream::DEPLOYMENTS), read)
-            .await?
-            .map_or(0, |m| m.sequence))
+        Ok(self.insist(Read::Last { subject: &subject }).await?.map_or(0, |m| m.sequence))
     }
 
     /// The first message at an address after a sequence. Never stale.
@@ -82,36 +94,10 @@ impl Bus {
         after: u64,
         seen: u64,
     ) -> Result<Option<StreamMessage>, BusError> {
-        let log = &self.inner.log;
         let started = Instant::now();
         let mut pause = FIRST_RETRY;
         loop {
-            let found = match via {
-                Via::Leader => {
-                    let api = format!("$JS.API.STREAM.MSG.GET.{}", stream::DEPLOYMENTS);
-                    self.insist(&api, async || {
-                        match log.raw_message_builder().sequence(after + 1).next_by_subject(subject).send().await {
-                            Ok(message) => Outcome::Found(message),
-                            Err(error) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => {
-                                Outcome::Nothing
-                            }
-                            Err(error) => Outcome::Failed(error.to_string()),
-                        }
-                    })
-                    .await?
-                }
-                Via::Direct => {
-                    let api = format!("$JS.API.DIRECT.GET.{}", stream::DEPLOYMENTS);
-                    self.insist(&api, async || {
-                        match log.direct_get_builder().sequence(after + 1).next_by_subject(subject).send().await {
-                            Ok(message) => Outcome::Found(message),
-                            Err(error) if error.kind() == DirectGetErrorKind::NotFound => Outcome::Nothing,
-                            Err(error) => Outcome::Failed(error.to_string()),
-                        }
-                    })
-                    .await?
-                }
-            };
+            let found = self.insist(Read::After { via, subject, after }).await?;
             let lagging = via == Via::Direct && seen > after && started.elapsed() < LAG;
             if found.is_some() || !lagging {
                 return Ok(found);
@@ -121,16 +107,39 @@ impl Bus {
         }
     }
 
+    async fn read_once(&self, read: Read<'_>) -> Outcome {
+        let log = &self.inner.log;
+        let leader = match read {
+            Read::Last { subject } => log.raw_message_builder().last_by_subject(subject).send().await,
+            Read::After { via: Via::Leader, subject, after } => {
+                log.raw_message_builder().sequence(after + 1).next_by_subject(subject).send().await
+            }
+            Read::After { via: Via::Direct, subject, after } => {
+                return match log.direct_get_builder().sequence(after + 1).next_by_subject(subject).send().await {
+                    Ok(message) => Outcome::Found(message),
+                    Err(error) if error.kind() == DirectGetErrorKind::NotFound => Outcome::Nothing,
+                    Err(error) => Outcome::Failed(error.to_string()),
+                };
+            }
+        };
+        match leader {
+            Ok(message) => Outcome::Found(message),
+            Err(error) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => Outcome::Nothing,
+            Err(error) => Outcome::Failed(error.to_string()),
+        }
+    }
+
     /// Asks until there is an answer, unless the server denies the question.
-    async fn insist(&self, api: &str, read: impl AsyncFn() -> Outcome) -> Result<Option<StreamMessage>, BusError> {
+    async fn insist(&self, read: Read<'_>) -> Result<Option<StreamMessage>, BusError> {
+        let api = read.api();
         let mut pause = FIRST_RETRY;
         loop {
             let started = Instant::now();
-            match read().await {
+            match self.read_once(read).await {
                 Outcome::Found(message) => return Ok(Some(message)),
                 Outcome::Nothing => return Ok(None),
-                Outcome::Failed(_) if self.denied_since(api, started) => {
-                    return Err(BusError::Denied { subject: api.to_owned() });
+                Outcome::Failed(_) if self.denied_since(&api, started) => {
+                    return Err(BusError::Denied { subject: api });
                 }
                 Outcome::Failed(reason) => tracing::warn!(api, reason, "a read of the log failed; trying again"),
             }

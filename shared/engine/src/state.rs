@@ -109,6 +109,14 @@ impl State {
         }
     }
 
+    /// An entry of a deployment can not be read: the deployment stops, and keeps its lane, until a person looks.
+    pub fn unreadable(&mut self, seq: u64, id: DeploymentId, reason: &str) {
+        self.head = seq;
+        if let Some(deployment) = self.deployments.get_mut(&id) {
+            deployment.corrupt.get_or_insert_with(|| format!("entry {seq}: {reason}"));
+        }
+    }
+
     /// Takes in one entry of the log, in order.
     pub fn apply(&mut self, recorded: &Recorded) -> Applied {
         self.head = recorded.seq;

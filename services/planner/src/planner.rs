@@ -1,0 +1,327 @@
+//! The planner's loop: fold, decide, append, ring. It takes no input but the log, presence and time.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+use slipway_bus::{Bus, BusError, PresenceEvent, PresenceWatch};
+use slipway_domain::{
+    event::{Address, FailureKind, Recorded, TaskEvent},
+    id::DeploymentId,
+    name::HolderName,
+    order::Answer as RingAnswer,
+    presence::{Presence, RENEW_SECS, Role},
+};
+use slipway_engine::{
+    Decision, State, decide,
+    decide::{Events, wake},
+    due,
+    order::doorbell,
+};
+use slipway_service::{readiness::Readiness, telemetry};
+use tokio::{sync::mpsc, time::Instant};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use crate::{
+    appends::{Answer, Appends},
+    clock::Clock,
+    leases::Leases,
+    rings::{Caller, Rings},
+};
+
+/// What readiness calls the fold.
+pub const COMPONENT: &str = "fold";
+/// How long a planner leaves the share of another planner alone.
+const OTHERS_SHARE: Duration = Duration::from_millis(300);
+/// How often leases are looked at, and the pause after an append that could not be made.
+const TICK: Duration = Duration::from_secs(1);
+/// Log entries folded before the next look at what to decide.
+const BATCH: usize = 2_000;
+
+/// Plans until it can not go on.
+pub async fn run(bus: Bus, id: HolderName, readiness: Readiness, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let target = bus.head().await.context("the end of the log")?;
+    let (entries, mut folded) = mpsc::channel(4 * BATCH);
+    let tasks = TaskTracker::new();
+    tasks.spawn(feed(bus.clone(), entries));
+    tasks.spawn(announce(bus.clone(), id.clone(), shutdown.clone()));
+    let presence = bus.watch_presence();
+    let mut planner = Planner::new(bus, id, presence, target);
+    planner.report(&readiness);
+    let mut batch = Vec::with_capacity(BATCH);
+    let mut tick = tokio::time::interval(TICK);
+    loop {
+        let next = planner.next_time();
+        tokio::select! {
+            read = folded.recv_many(&mut batch, BATCH) => {
+                anyhow::ensure!(read > 0, "the log can not be read any more");
+                for entry in batch.drain(..) {
+                    planner.fold(entry)?;
+                }
+                planner.report(&readiness);
+            }
+            answer = planner.appends.answer() => planner.answered(answer),
+            event = planner.presence.next() => planner.heard(event),
+            _ = tick.tick() => planner.look_at_leases(),
+            () = tokio::time::sleep_until(next) => {}
+        }
+        planner.act();
+    }
+}
+
+/// Reads the log into a channel, so that entries that are there already are folded together.
+async fn feed(bus: Bus, entries: mpsc::Sender<Result<Recorded, BusError>>) {
+    let mut fold = bus.fold(1);
+    while entries.send(fold.next().await).await.is_ok() {}
+}
+
+async fn announce(bus: Bus, id: HolderName, shutdown: CancellationToken) {
+    let presence = Presence {
+        role: Role::Planner,
+        id,
+        boot: Uuid::new_v4(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        targets: Vec::new(),
+        draining: false,
+    };
+    let mut renew = tokio::time::interval(Duration::from_secs(RENEW_SECS));
+    while !shutdown.is_cancelled() {
+        renew.tick().await;
+        if let Err(error) = bus.announce(&presence).await {
+            tracing::warn!(%error, "this planner could not say that it is alive");
+            if let Err(error) = bus.ensure_streams().await {
+                tracing::warn!(%error, "the streams could not be checked");
+            }
+        }
+    }
+}
+
+struct Planner {
+    bus: Bus,
+    id: HolderName,
+    state: State,
+    clock: Clock,
+    presence: PresenceWatch,
+    planners: BTreeSet<HolderName>,
+    leases: Leases,
+    appends: Appends,
+    rings: Rings,
+    ringing: TaskTracker,
+    /// The end of the log as it was at the start; nothing is decided before it is reached.
+    target: u64,
+    /// Deployments to look at, and when.
+    dirty: HashMap<DeploymentId, Instant>,
+    wakes: HashMap<DeploymentId, DateTime<Utc>>,
+}
+
+impl Planner {
+    fn new(bus: Bus, id: HolderName, presence: PresenceWatch, target: u64) -> Self {
+        Self {
+            appends: Appends::new(bus.clone(), id.clone()),
+            bus,
+            planners: BTreeSet::from([id.clone()]),
+            id,
+            state: State::new(),
+            clock: Clock::default(),
+            presence,
+            leases: Leases::new(),
+            rings: Rings::default(),
+            ringing: TaskTracker::new(),
+            target,
+            dirty: HashMap::new(),
+            wakes: HashMap::new(),
+        }
+    }
+
+    fn is_caught_up(&self) -> bool {
+        self.state.head() >= self.target
+    }
+
+    fn report(&self, readiness: &Readiness) {
+        readiness.set(
+            COMPONENT,
+            if self.is_caught_up() { Ok(()) } else { Err(format!("reading the log up to {}", self.target)) },
+        );
+        metrics::gauge!("slipway_planner_folded_sequence").set(self.state.head() as f64);
+        metrics::gauge!("slipway_planner_deployments").set(self.state.deployments().count() as f64);
+    }
+
+    fn fold(&mut self, entry: Result<Recorded, BusError>) -> anyhow::Result<()> {
+        let recorded = match entry {
+            Ok(recorded) => recorded,
+            Err(BusError::Unreadable { seq, subject, reason }) => {
+                tracing::error!(seq, subject, reason, "an entry of the log can not be read; its deployment stops");
+                if let Some(address) = slipway_bus::subject::parse(&subject) {
+                    self.state.unreadable(seq, address.deployment(), &reason);
+                }
+                return Ok(());
+            }
+            Err(error) => return Err(error).context("reading the log"),
+        };
+        self.clock.observe(recorded.at);
+        let applied = self.state.apply(&recorded);
+        metrics::counter!("slipway_planner_entries_total").increment(1);
+        for reason in &applied.void {
+            tracing::debug!(seq = recorded.seq, reason, "void");
+            metrics::counter!("slipway_planner_void_total").increment(1);
+        }
+        self.appends.folded(&recorded.address, recorded.seq);
+        for id in applied.touched {
+            self.touch(id);
+        }
+        Ok(())
+    }
+
+    /// Something about a deployment is new: look at it now, or a little later if it is another planner's.
+    fn touch(&mut self, id: DeploymentId) {
+        let at = if self.is_mine(id) { Instant::now() } else { Instant::now() + OTHERS_SHARE };
+        self.dirty.entry(id).and_modify(|known| *known = at.min(*known)).or_insert(at);
+    }
+
+    fn is_mine(&self, id: DeploymentId) -> bool {
+        let place = (id.0.as_u128() % self.planners.len().max(1) as u128) as usize;
+        self.planners.iter().nth(place) == Some(&self.id)
+    }
+
+    fn answered(&mut self, (address, answer): Answer) {
+        let id = address.deployment();
+        self.appends.answered(address, &answer, self.state.head());
+        match answer {
+            Ok(_) => self.touch(id),
+            Err(error) => {
+                tracing::error!(%error, deployment.id = %id, "a decision could not be written; it is tried again");
+                self.dirty.insert(id, Instant::now() + TICK);
+            }
+        }
+    }
+
+    fn heard(&mut self, event: PresenceEvent) {
+        if let Some(at) = self.presence.last_at() {
+            self.clock.observe(at);
+        }
+        match event {
+            PresenceEvent::Up(presence) => {
+                if presence.role == Role::Planner && self.planners.insert(presence.id.clone()) {
+                    tracing::info!(planner = %presence.id, "shares the work");
+                }
+                let came = self.leases.heard(&presence);
+                self.rings.hurry(&came);
+            }
+            PresenceEvent::Gone { role: Role::Planner, id } => {
+                if id != self.id {
+                    self.planners.remove(&id);
+                }
+            }
+            PresenceEvent::Gone { id, .. } => {
+                let decisions = self.leases.left(&self.state, &id);
+                self.write(decisions);
+            }
+            PresenceEvent::Drained => self.leases.listen(),
+            PresenceEvent::Lost => self.leases.deaf(),
+        }
+    }
+
+    fn look_at_leases(&mut self) {
+        if self.is_caught_up() {
+            let decisions = self.leases.lost(&self.state);
+            self.write(decisions);
+        }
+    }
+
+    /// Decides and rings for every deployment whose time has come.
+    fn act(&mut self) {
+        let Some(now) = self.clock.now().filter(|_| self.is_caught_up()) else { return };
+        let woken: Vec<_> = self.wakes.iter().filter(|(_, at)| **at <= now).map(|(id, _)| *id).collect();
+        for id in woken {
+            self.wakes.remove(&id);
+            self.touch(id);
+        }
+        let instant = Instant::now();
+        let due_now: Vec<_> = self.dirty.iter().filter(|(_, at)| **at <= instant).map(|(id, _)| *id).collect();
+        for id in due_now {
+            self.dirty.remove(&id);
+            self.look_at(id, now);
+        }
+        for caller in self.rings.take(Instant::now()) {
+            self.ring(caller);
+        }
+    }
+
+    fn look_at(&mut self, id: DeploymentId, now: DateTime<Utc>) {
+        let decisions = decide(&self.state, id, now);
+        self.write(decisions);
+        self.rings.update(id, due(&self.state, id), Instant::now());
+        match wake(&self.state, id) {
+            Some(at) => {
+                self.wakes.insert(id, at);
+            }
+            None => {
+                self.wakes.remove(&id);
+            }
+        }
+        if let Some(end) = self.state.get(id).and_then(|d| d.end.as_ref()) {
+            tracing::info!(deployment.id = %id, outcome = %end.outcome, "finished");
+            metrics::counter!("slipway_planner_finished_total", "outcome" => end.outcome.as_str()).increment(1);
+            self.state.forget(id);
+        }
+    }
+
+    fn write(&mut self, decisions: Vec<Decision>) {
+        for decision in decisions {
+            let trace = self.state.get(decision.address.deployment()).and_then(|d| d.trace.clone());
+            self.appends.start(decision, trace.as_deref());
+        }
+    }
+
+    fn ring(&mut self, (id, key): Caller) {
+        let doorbell = match doorbell(&self.state, id, &key) {
+            None => return,
+            Some(Ok(doorbell)) => doorbell,
+            Some(Err(cause)) => {
+                debug_assert_eq!(cause.kind, FailureKind::Order);
+                let head =
+                    self.state.get(id).and_then(|d| d.progress.as_ref()?.task(&key).map(|t| t.head)).unwrap_or(0);
+                let events = Events::Task(vec![TaskEvent::Failed { cause }]);
+                self.write(vec![Decision { address: Address::Task(id, key), expected: head, events }]);
+                return;
+            }
+        };
+        let span = tracing::info_span!("ring", deployment.id = %id, task = %key, attempt = doorbell.attempt);
+        telemetry::continue_from(&span, doorbell.trace.as_deref());
+        let bus = self.bus.clone();
+        self.ringing.spawn(
+            async move {
+                let mut doorbell = doorbell;
+                doorbell.trace = telemetry::traceparent().or(doorbell.trace);
+                let answer = match bus.ring(&doorbell).await {
+                    Ok(Some(RingAnswer::Claiming)) => "claiming",
+                    Ok(Some(RingAnswer::Busy)) => "busy",
+                    Ok(None) => "absent",
+                    Err(error) => {
+                        tracing::warn!(%error, "a doorbell could not be rung; it rings again");
+                        "error"
+                    }
+                };
+                tracing::debug!(answer, "rang");
+                metrics::counter!("slipway_planner_doorbells_total", "answer" => answer).increment(1);
+            }
+            .instrument(span),
+        );
+    }
+
+    /// When to look again although nothing arrived.
+    fn next_time(&self) -> Instant {
+        let far = Instant::now() + Duration::from_secs(3600);
+        let wake = self.clock.now().and_then(|now| {
+            let first = self.wakes.values().min()?;
+            Some(Instant::now() + (*first - now).to_std().unwrap_or_default())
+        });
+        let dirty = self.dirty.values().min().copied();
+        [wake, dirty, self.rings.next()].into_iter().flatten().min().unwrap_or(far)
+    }
+}

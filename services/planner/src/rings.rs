@@ -1,0 +1,127 @@
+//! Doorbells that have to be rung, and when to ring them again. All of it is lost with the process
+//! and made again from the log.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    time::Duration,
+};
+
+use slipway_domain::{
+    id::{DeploymentId, TaskKey},
+    name::TargetName,
+};
+use tokio::time::Instant;
+
+const FIRST: Duration = Duration::from_secs(1);
+const LAST: Duration = Duration::from_secs(30);
+
+/// A task whose doorbell rings until somebody claims it.
+pub type Caller = (DeploymentId, TaskKey);
+
+/// The doorbells.
+#[derive(Debug, Default)]
+pub struct Rings {
+    callers: HashMap<Caller, Ring>,
+    by_deployment: HashMap<DeploymentId, HashSet<TaskKey>>,
+    times: BTreeSet<(Instant, u64)>,
+    order: HashMap<u64, Caller>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Ring {
+    at: Instant,
+    number: u64,
+    pause: Duration,
+}
+
+impl Rings {
+    /// The tasks of a deployment that are due now: new ones ring at `first`, those no longer due stop.
+    pub fn update(&mut self, id: DeploymentId, due: Vec<TaskKey>, first: Instant) {
+        let due: HashSet<TaskKey> = due.into_iter().collect();
+        let known = self.by_deployment.remove(&id).unwrap_or_default();
+        for gone in known.difference(&due) {
+            self.remove(&(id, gone.clone()));
+        }
+        for new in due.difference(&known) {
+            self.insert((id, new.clone()), first, FIRST);
+        }
+        if !due.is_empty() {
+            self.by_deployment.insert(id, due);
+        }
+    }
+
+    /// Takes what is to be rung now, and sets when to ring it again.
+    pub fn take(&mut self, now: Instant) -> Vec<Caller> {
+        let mut callers = Vec::new();
+        while let Some((at, number)) = self.times.first().copied()
+            && at <= now
+        {
+            let Some(caller) = self.order.get(&number).cloned() else {
+                self.times.pop_first();
+                continue;
+            };
+            let pause = self.callers.get(&caller).map_or(FIRST, |ring| ring.pause);
+            self.remove(&caller);
+            self.insert(caller.clone(), now + pause, (pause * 2).min(LAST));
+            callers.push(caller);
+        }
+        callers
+    }
+
+    /// Somebody who serves these targets has just come: ring for them at once.
+    pub fn hurry(&mut self, targets: &[TargetName]) {
+        let now = Instant::now();
+        let callers: Vec<Caller> =
+            self.callers.keys().filter(|(_, key)| targets.contains(&key.target)).cloned().collect();
+        for caller in callers {
+            self.remove(&caller);
+            self.insert(caller, now, FIRST);
+        }
+    }
+
+    /// When the next one is to be rung.
+    pub fn next(&self) -> Option<Instant> {
+        self.times.first().map(|(at, _)| *at)
+    }
+
+    fn insert(&mut self, caller: Caller, at: Instant, pause: Duration) {
+        let number = self.next;
+        self.next += 1;
+        self.times.insert((at, number));
+        self.order.insert(number, caller.clone());
+        self.callers.insert(caller, Ring { at, number, pause });
+    }
+
+    fn remove(&mut self, caller: &Caller) {
+        if let Some(ring) = self.callers.remove(caller) {
+            self.times.remove(&(ring.at, ring.number));
+            self.order.remove(&ring.number);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_doorbell_rings_with_growing_pauses_until_it_is_claimed() {
+        let id = DeploymentId::derive(&["x"]);
+        let key = TaskKey::new("web".parse().unwrap(), "web-01".parse().unwrap());
+        let mut rings = Rings::default();
+        let start = Instant::now();
+        rings.update(id, vec![key.clone()], start);
+        assert_eq!(rings.take(start), vec![(id, key.clone())]);
+        assert_eq!(rings.next(), Some(start + FIRST));
+        assert!(rings.take(start).is_empty());
+        assert_eq!(rings.take(start + FIRST).len(), 1);
+        assert_eq!(rings.next(), Some(start + FIRST + 2 * FIRST));
+        rings.update(id, vec![key.clone()], start);
+        assert_eq!(rings.next(), Some(start + 3 * FIRST), "a known one keeps its time");
+        rings.hurry(std::slice::from_ref(&key.target));
+        assert_eq!(rings.take(Instant::now()).len(), 1);
+        rings.update(id, Vec::new(), start);
+        assert_eq!(rings.next(), None);
+    }
+}
