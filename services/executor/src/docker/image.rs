@@ -1,0 +1,187 @@
+//! Images of an engine: looked up and pulled by digest, never by tag.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use bollard::{auth::DockerCredentials, models::CreateImageInfo, query_parameters::CreateImageOptionsBuilder};
+use futures::StreamExt;
+use slipway_domain::image::{Digest, ImageRef};
+
+use super::{DockerError, Engine};
+
+/// How often a pull that takes long says how far it is.
+const SAY_EVERY: Duration = Duration::from_secs(5);
+
+/// An image that an engine has.
+#[derive(Debug, Clone)]
+pub struct LocalImage {
+    /// The engine's id for it; containers name it.
+    pub id: String,
+    /// Whether it brings a HEALTHCHECK.
+    pub has_healthcheck: bool,
+    /// The digests under which the asked repository knows it.
+    pub digests: Vec<Digest>,
+}
+
+/// User name and password for a pull. No `Debug`.
+pub struct Login {
+    /// User name.
+    pub username: String,
+    /// Password.
+    pub password: String,
+}
+
+impl Engine {
+    /// The image, if the engine has it by that repository and digest.
+    pub async fn image(&self, image: &ImageRef) -> Result<Option<LocalImage>, DockerError> {
+        self.image_named(&image.pinned(), image).await.map(|found| found.filter(|i| i.digests.contains(&image.digest)))
+    }
+
+    /// What a container's image really is, judged by the repository of `wanted`.
+    pub async fn image_named(&self, name: &str, wanted: &ImageRef) -> Result<Option<LocalImage>, DockerError> {
+        let found = match self.docker.inspect_image(name).await {
+            Ok(found) => found,
+            Err(error) => match self.explain("inspecting an image", name, error) {
+                DockerError::Gone(_) => return Ok(None),
+                error => return Err(error),
+            },
+        };
+        let repository = format!("{}/{}", wanted.registry, wanted.repository);
+        // The engine lists every repository that shares the bits; only ours counts.
+        let digests = found
+            .repo_digests
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|listed| listed.split_once('@'))
+            .filter(|(listed, _)| familiar(listed) == familiar(&repository))
+            .filter_map(|(_, digest)| Digest::new(digest).ok())
+            .collect();
+        let check = found.config.and_then(|config| config.healthcheck).and_then(|check| check.test).unwrap_or_default();
+        let has_healthcheck = check.first().is_some_and(|word| word != "NONE");
+        Ok(Some(LocalImage { id: found.id.unwrap_or_default(), has_healthcheck, digests }))
+    }
+
+    /// Pulls the image by digest; `say` is told in whole sentences, at most every few seconds.
+    pub async fn pull(
+        &self,
+        image: &ImageRef,
+        login: Option<Login>,
+        mut say: impl FnMut(String),
+    ) -> Result<(), DockerError> {
+        let options = CreateImageOptionsBuilder::new().from_image(&image.pinned()).build();
+        let credentials = login.map(|login| DockerCredentials {
+            username: Some(login.username),
+            password: Some(login.password),
+            serveraddress: Some(image.registry.clone()),
+            ..Default::default()
+        });
+        let doing = format!("pulling {image}");
+        say(doing.clone());
+        let started = Instant::now();
+        let mut said = started;
+        let mut layers = Layers::default();
+        let mut progress = self.docker.create_image(Some(options), None, credentials).boxed();
+        while let Some(step) = progress.next().await {
+            let step = step.map_err(|error| pull_error(image, self.explain(&doing, &image.pinned(), error)))?;
+            layers.note(step);
+            if said.elapsed() >= SAY_EVERY {
+                said = Instant::now();
+                say(format!("pulling {}: {}", image.repository, layers.summary()));
+            }
+        }
+        say(format!("pulled {} in {:.1} s", image.repository, started.elapsed().as_secs_f64()));
+        Ok(())
+    }
+}
+
+/// Says which image, and what to look at.
+fn pull_error(image: &ImageRef, error: DockerError) -> DockerError {
+    let doing = format!("pulling {image}");
+    match error {
+        DockerError::Gone(_) => DockerError::Refused {
+            doing,
+            message: "the registry has no such image; it may have been deleted since the release was made".to_owned(),
+        },
+        DockerError::Refused { message, .. } => DockerError::Refused {
+            message: format!(
+                "{message}; check that the Docker host reaches {} and the feed's credentials",
+                image.registry
+            ),
+            doing,
+        },
+        error => error,
+    }
+}
+
+/// How far each layer is.
+#[derive(Default)]
+struct Layers(BTreeMap<String, Layer>);
+
+#[derive(Default)]
+struct Layer {
+    current: u64,
+    total: u64,
+    done: bool,
+}
+
+impl Layers {
+    fn note(&mut self, step: CreateImageInfo) {
+        let (Some(id), Some(status)) = (step.id, step.status) else { return };
+        let layer = match status.as_str() {
+            "Pulling fs layer" | "Waiting" | "Downloading" | "Already exists" | "Pull complete" => {
+                self.0.entry(id).or_default()
+            }
+            _ => return,
+        };
+        layer.done = matches!(status.as_str(), "Already exists" | "Pull complete");
+        if let Some(detail) = step.progress_detail {
+            layer.current = detail.current.and_then(|n| u64::try_from(n).ok()).unwrap_or(layer.current);
+            layer.total = detail.total.and_then(|n| u64::try_from(n).ok()).unwrap_or(layer.total);
+        }
+    }
+
+    fn summary(&self) -> String {
+        const MB: u64 = 1_000_000;
+        let done = self.0.values().filter(|layer| layer.done).count();
+        let sum = |get: fn(&Layer) -> u64| self.0.values().map(get).sum::<u64>() / MB;
+        format!("{done} of {} layers, {} of {} MB", self.0.len(), sum(|l| l.current), sum(|l| l.total))
+    }
+}
+
+/// A repository without the names that Docker leaves out for its own registry.
+fn familiar(repository: &str) -> &str {
+    let rest = ["docker.io/", "index.docker.io/", "registry-1.docker.io/"]
+        .iter()
+        .find_map(|prefix| repository.strip_prefix(prefix))
+        .unwrap_or(repository);
+    rest.strip_prefix("library/").unwrap_or(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hub_has_several_names() {
+        assert_eq!(familiar("docker.io/library/nginx"), familiar("nginx"));
+        assert_eq!(familiar("registry-1.docker.io/shop/web"), "shop/web");
+        assert_ne!(familiar("127.0.0.1:5000/shop/web"), familiar("shop/web"));
+    }
+
+    #[test]
+    fn layers_are_summed_up() {
+        let mut layers = Layers::default();
+        let step = |id: &str, status: &str, current| CreateImageInfo {
+            id: Some(id.into()),
+            status: Some(status.into()),
+            progress_detail: Some(bollard::models::ProgressDetail { current, total: Some(4_000_000) }),
+            ..Default::default()
+        };
+        layers.note(step("a", "Downloading", Some(1_000_000)));
+        layers.note(step("b", "Pull complete", Some(4_000_000)));
+        layers.note(step("sha256:x", "Digest: sha256:x", None));
+        assert_eq!(layers.summary(), "1 of 2 layers, 5 of 8 MB");
+    }
+}

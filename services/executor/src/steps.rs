@@ -1,0 +1,92 @@
+//! What each step kind does, one file per kind. Steps make no choices: the order is complete.
+
+pub mod docker_job;
+pub mod docker_run;
+mod own;
+pub mod sql;
+pub mod wait;
+
+use indexmap::IndexMap;
+use slipway_domain::{
+    image::ImageRef,
+    order::{Doorbell, Outputs, Work},
+    release::PullCredentials,
+};
+use slipway_worker::{End, Held, Perform};
+use std::sync::Arc;
+
+use crate::{
+    docker::{Engine, Engines, image::LocalImage},
+    task::{Stop, Task, failed, wrong_order},
+};
+
+/// Performs the tasks of an executor.
+pub struct Steps {
+    engines: Engines,
+    http: reqwest::Client,
+    worker_docker: String,
+}
+
+impl Steps {
+    /// `worker_docker` is the engine of tasks that run on no target.
+    pub fn new(worker_docker: String, http: reqwest::Client) -> Self {
+        Self { engines: Engines::default(), http, worker_docker }
+    }
+}
+
+impl Perform for Steps {
+    async fn perform(&self, held: Arc<Held>, doorbell: &Doorbell) -> End {
+        let task = Task {
+            held: &held,
+            doorbell,
+            http: &self.http,
+            engines: &self.engines,
+            worker_docker: &self.worker_docker,
+        };
+        let result = dispatch(&task, &doorbell.order.work).await;
+        task.end(result)
+    }
+}
+
+async fn dispatch(task: &Task<'_>, work: &Work) -> Result<Outputs, Stop> {
+    match work {
+        Work::DockerRun(run) => docker_run::perform(task, run).await,
+        Work::DockerJob(job) => docker_job::perform(task, job).await,
+        Work::Sql(sql) => sql::perform(task, sql).await,
+        Work::Wait { span } => wait::perform(task, span.0).await,
+        Work::Slack(_) | Work::Announce(_) => Err(wrong_order(
+            "an executor does not post messages; this task belongs to the notifier, so the plan is wrong",
+        )),
+    }
+}
+
+/// The image on the engine, pulled if it is not there by that digest.
+async fn image(
+    task: &Task<'_>,
+    engine: &Engine,
+    image: &ImageRef,
+    credentials: Option<&PullCredentials>,
+) -> Result<LocalImage, Stop> {
+    if let Some(there) = engine.image(image).await? {
+        return Ok(there);
+    }
+    let login = task.login(credentials)?;
+    task.effect(&format!("pull {}", image.pinned())).await?;
+    task.interruptible(engine.pull(image, login, |words| task.held.say(words))).await??;
+    engine.image(image).await?.ok_or_else(|| {
+        failed(format!(
+            "the engine pulled {image} but does not list it under that digest; look at `docker images --digests`"
+        ))
+    })
+}
+
+/// `NAME=value` with secrets filled in.
+fn environment(task: &Task<'_>, env: &IndexMap<String, String>) -> Result<Vec<String>, Stop> {
+    env.iter().map(|(name, value)| Ok(format!("{name}={}", task.held.fill(value)?))).collect()
+}
+
+/// The command with secrets filled in.
+fn command(task: &Task<'_>, command: Option<&Vec<String>>) -> Result<Option<Vec<String>>, Stop> {
+    let Some(words) = command else { return Ok(None) };
+    Ok(Some(words.iter().map(|word| task.held.fill(word)).collect::<Result<_, _>>()?))
+}

@@ -1,0 +1,130 @@
+//! `docker-job`: runs a container to its end; its exit code decides.
+//!
+//! The container runs detached from us, so its exit code outlives the executor: whoever adopts the
+//! task takes the code, or listens on. It stays on its host afterwards, for people to look at.
+
+use std::time::Duration;
+
+use serde_json::json;
+use slipway_domain::{
+    event::Failure,
+    order::{Outputs, RunJob},
+};
+
+use super::own;
+use crate::{
+    docker::{
+        Engine,
+        container::{Blueprint, Life, Seen, short},
+        labels::{self, Identity, Kind},
+    },
+    steps,
+    task::{Stop, Task, failed},
+};
+
+/// How long a container may take to end after a cancel, in seconds.
+const GRACE_SECS: i32 = 10;
+/// Pause between two looks.
+const POLL: Duration = Duration::from_millis(200);
+/// How long the last lines of output are waited for.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Runs the job, or goes on with what an earlier holder left.
+pub async fn perform(task: &Task<'_>, work: &RunJob) -> Result<Outputs, Stop> {
+    let engine = task.engine()?;
+    let identity = task.identity(Kind::Job);
+    let mut filter = identity.place();
+    filter.push(format!("{}={}", labels::DEPLOYMENT, identity.deployment));
+    let left = engine.containers(&filter).await?;
+    let kept = match keep(task, &engine, left).await? {
+        Some(kept) => kept,
+        None if task.doorbell.stop => return Err(Stop::Cancelled),
+        None => start(task, &engine, &identity, work).await?,
+    };
+    if task.doorbell.stop && kept.life.is_live() {
+        return cancel(task, &engine, &kept.id).await;
+    }
+    let mut output = engine.output(&kept.id, None);
+    let end = task.interruptible(until_end(&engine, &kept.id));
+    match own::while_printing(task, &mut output, end).await {
+        Ok(ended) => {
+            output.drain(LAST_WORDS, |stream, line| task.print(stream, line)).await;
+            verdict(task, &kept.id, ended?)
+        }
+        Err(Stop::Cancelled) => {
+            let result = cancel(task, &engine, &kept.id).await;
+            output.drain(LAST_WORDS, |stream, line| task.print(stream, line)).await;
+            result
+        }
+        Err(stop) => Err(stop),
+    }
+}
+
+/// What of the containers that earlier attempts left is to be gone on with; the rest is removed. Only an
+/// adopter goes on: after an attempt that ended, the job runs again.
+async fn keep(task: &Task<'_>, engine: &Engine, left: Vec<Seen>) -> Result<Option<Seen>, Stop> {
+    let mut kept = None;
+    for seen in left {
+        match seen.life {
+            Life::Live | Life::Ended(..) if task.doorbell.adopt => {
+                task.held.say(format!("going on with container {} of an earlier attempt", short(&seen.id)));
+                kept = Some(seen);
+            }
+            _ => own::remove(task, engine, &seen).await?,
+        }
+    }
+    Ok(kept)
+}
+
+async fn start(task: &Task<'_>, engine: &Engine, identity: &Identity, work: &RunJob) -> Result<Seen, Stop> {
+    let local = steps::image(task, engine, &work.image, work.credentials.as_ref()).await?;
+    let spec = labels::spec(&json!({ "image": work.image.digest, "env": work.env, "command": work.command }));
+    let blueprint = || {
+        Ok(Blueprint {
+            image: work.image.pinned(),
+            env: steps::environment(task, &work.env)?,
+            command: steps::command(task, work.command.as_ref())?,
+            ports: Vec::new(),
+            labels: identity.labels(&spec),
+        })
+    };
+    let name = identity.name(identity.task.step.as_str());
+    let plan = own::Plan { identity, name, image: &work.image, local: &local };
+    let id = own::create(task, engine, plan, blueprint).await?;
+    task.effect("start the container").await?;
+    engine.start(&id).await?;
+    task.held.say(format!("started container {}", short(&id)));
+    engine.inspect(&id).await?.ok_or_else(|| gone(&id))
+}
+
+async fn until_end(engine: &Engine, id: &str) -> Result<(i64, String), Stop> {
+    loop {
+        match engine.inspect(id).await?.ok_or_else(|| gone(id))?.life {
+            Life::Ended(code, remark) => return Ok((code, remark)),
+            Life::Created | Life::Live => tokio::time::sleep(POLL).await,
+        }
+    }
+}
+
+/// Ends the container. One that had ended before counts as done.
+async fn cancel(task: &Task<'_>, engine: &Engine, id: &str) -> Result<Outputs, Stop> {
+    if let Some(Seen { life: Life::Ended(code, remark), .. }) = engine.inspect(id).await? {
+        return verdict(task, id, (code, remark));
+    }
+    task.effect_regardless("stop the container, because the deployment was cancelled").await?;
+    engine.stop(id, Some(GRACE_SECS)).await?;
+    Err(Stop::Cancelled)
+}
+
+fn verdict(task: &Task<'_>, id: &str, (code, remark): (i64, String)) -> Result<Outputs, Stop> {
+    if code == 0 {
+        return Ok(Outputs::from([("exit_code".to_owned(), json!(code)), ("container_id".to_owned(), json!(id))]));
+    }
+    let remark = if remark.is_empty() { remark } else { format!(" ({remark})") };
+    let message = format!("container {} ended with exit code {code}{remark}", short(id));
+    Err(Stop::Failed(Failure { tail: task.held.tail(), ..Failure::step(message) }))
+}
+
+fn gone(id: &str) -> Stop {
+    failed(format!("container {} was removed by somebody else", short(id)))
+}

@@ -1,0 +1,84 @@
+//! `docker-run`: replaces the container of a place by a new one that proves to be good.
+//!
+//! The order of things is the same for a first attempt and for an adoption: look what is there,
+//! bring the new container up, then retire the old ones. Whatever goes wrong before the new one is
+//! good is undone: the new one goes, the old one serves again.
+
+mod health;
+mod outputs;
+mod replace;
+
+use serde_json::json;
+use slipway_domain::order::{Outputs, RunContainer};
+
+use self::replace::Replacement;
+use crate::{
+    docker::{
+        container::Blueprint,
+        labels::{self, Kind},
+    },
+    steps,
+    task::{Stop, Task, wrong_order},
+};
+
+/// Replaces the container.
+pub async fn perform(task: &Task<'_>, work: &RunContainer) -> Result<Outputs, Stop> {
+    check_name(&work.name)?;
+    let engine = task.engine()?;
+    let identity = task.identity(Kind::Run);
+    let mut replacement = Replacement::look(task, engine, identity, work).await?;
+    if task.doorbell.stop {
+        return Err(replacement.undo(Stop::Cancelled).await);
+    }
+    match replacement.bring_up().await {
+        Ok(container) => {
+            replacement.retire_predecessors().await?;
+            outputs::of(task, work, container)
+        }
+        Err(stop) => Err(replacement.undo(stop).await),
+    }
+}
+
+/// What the container shall be. `spec` is the hash by which an adopter knows it again.
+fn blueprint(task: &Task<'_>, work: &RunContainer) -> Result<Blueprint, Stop> {
+    Ok(Blueprint {
+        image: work.image.pinned(),
+        env: steps::environment(task, &work.env)?,
+        command: steps::command(task, work.command.as_ref())?,
+        ports: work.ports.clone(),
+        labels: task.identity(Kind::Run).labels(&spec(work)),
+    })
+}
+
+fn spec(work: &RunContainer) -> String {
+    labels::spec(&json!({
+        "image": work.image.digest, "name": work.name, "env": work.env, "ports": work.ports, "command": work.command,
+    }))
+}
+
+/// Docker's own rule for names, since what follows the beginning is always fine.
+fn check_name(name: &str) -> Result<(), Stop> {
+    let good = name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'));
+    if good {
+        return Ok(());
+    }
+    Err(wrong_order(format!(
+        "`{name}` can not begin a container's name; use a-z, A-Z, 0-9, `_`, `.` and `-`, beginning with a letter or digit"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_follows_dockers_rule() {
+        for good in ["web", "shop-web", "a.b_c", "0"] {
+            assert!(check_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "a b", "ä", "a/b"] {
+            assert!(check_name(bad).is_err(), "{bad}");
+        }
+    }
+}

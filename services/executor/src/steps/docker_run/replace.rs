@@ -1,0 +1,212 @@
+//! The change itself: what stands at the place, the new container, and the way back.
+//!
+//! Only the process that created a container starts it, once. Containers are touched by the id
+//! seen at the last look, and only with a fresh right to do so.
+
+use std::time::Duration;
+
+use slipway_domain::{event::Failure, order::RunContainer};
+
+use super::health;
+use crate::{
+    docker::{
+        DockerError, Engine,
+        container::{FixedPort, Life, Seen, short},
+        image::LocalImage,
+        labels::{self, Identity},
+    },
+    steps::{self, own},
+    task::{Stop, Task, failed},
+};
+
+/// How long the old container may take until it runs again.
+const BACK_WITHIN: Duration = Duration::from_secs(10);
+/// Lines of output that an adopter shows of a container that runs already.
+const ADOPTED_LINES: u32 = 100;
+const POLL: Duration = Duration::from_millis(200);
+
+/// One replacement under way.
+pub struct Replacement<'a> {
+    task: &'a Task<'a>,
+    engine: Engine,
+    identity: Identity,
+    work: &'a RunContainer,
+    /// This deployment's container, if an earlier attempt left one.
+    own: Vec<Seen>,
+    /// The containers of other deployments at the same place, the oldest first.
+    predecessors: Vec<Seen>,
+    /// Those of them that shall run if this does not succeed.
+    serving: Vec<String>,
+}
+
+impl<'a> Replacement<'a> {
+    /// Looks what stands at the place. Changes nothing.
+    pub async fn look(
+        task: &'a Task<'a>,
+        engine: Engine,
+        identity: Identity,
+        work: &'a RunContainer,
+    ) -> Result<Self, Stop> {
+        let there = engine.containers(&identity.place()).await?;
+        let deployment = identity.deployment.to_string();
+        let (own, predecessors): (Vec<_>, Vec<_>) =
+            there.into_iter().partition(|seen| seen.labels.get(labels::DEPLOYMENT) == Some(&deployment));
+        let mut serving: Vec<_> =
+            predecessors.iter().filter(|seen| seen.life.is_live()).map(|seen| seen.id.clone()).collect();
+        // An earlier attempt may have stopped the old one before it was lost.
+        if serving.is_empty() && (task.doorbell.adopt || task.doorbell.attempt > 1) {
+            serving.extend(predecessors.last().map(|seen| seen.id.clone()));
+        }
+        Ok(Self { task, engine, identity, work, own, predecessors, serving })
+    }
+
+    /// Ends with a new container that runs and is good.
+    pub async fn bring_up(&mut self) -> Result<Seen, Stop> {
+        let image = steps::image(self.task, &self.engine, &self.work.image, self.work.credentials.as_ref()).await?;
+        let (id, lines) = match self.adoptable(&image) {
+            Some(id) => {
+                self.task
+                    .held
+                    .say(format!("container {} of an earlier attempt runs already; going on with it", short(&id)));
+                (id, Some(ADOPTED_LINES))
+            }
+            None => (self.make(&image).await?, None),
+        };
+        health::wait(self.task, &self.engine, self.work.health.as_ref(), &image, &id, lines).await?;
+        self.task.effect_regardless("keep the new container running").await?;
+        self.engine.keep_running(&id).await?;
+        self.engine
+            .inspect(&id)
+            .await?
+            .ok_or_else(|| failed(format!("container {} was removed by somebody else", short(&id))))
+    }
+
+    /// The running container of an earlier attempt, if it is exactly what this attempt would make.
+    fn adoptable(&self, image: &LocalImage) -> Option<String> {
+        let spec = super::spec(self.work);
+        let fits = |seen: &&Seen| {
+            seen.life.is_live() && seen.image == image.id && seen.labels.get(labels::SPEC) == Some(&spec)
+        };
+        self.own.iter().find(fits).map(|seen| seen.id.clone())
+    }
+
+    async fn make(&mut self, image: &LocalImage) -> Result<String, Stop> {
+        for leftover in std::mem::take(&mut self.own) {
+            self.task.held.say(format!("removing container {} that an earlier attempt left", short(&leftover.id)));
+            own::remove(self.task, &self.engine, &leftover).await?;
+        }
+        let plan = own::Plan {
+            identity: &self.identity,
+            name: self.identity.name(&self.work.name),
+            image: &self.work.image,
+            local: image,
+        };
+        let id = own::create(self.task, &self.engine, plan, || super::blueprint(self.task, self.work)).await?;
+        if self.shares_fixed_port() {
+            for old in self.predecessors.iter().filter(|old| old.life.is_live()) {
+                self.task.held.say(format!("stopping {} to free its port", old.name));
+                self.task.effect("stop the old container, whose port the new one needs").await?;
+                self.engine.stop(&old.id, None).await?;
+            }
+        }
+        self.task.effect("start the new container").await?;
+        self.engine.start(&id).await.map_err(|error| self.not_started(error))?;
+        self.task.held.say(format!("started {} ({})", self.identity.name(&self.work.name), short(&id)));
+        Ok(id)
+    }
+
+    fn shares_fixed_port(&self) -> bool {
+        let wanted: Vec<_> = self.work.ports.iter().filter_map(FixedPort::wanted).collect();
+        let live = self.predecessors.iter().filter(|old| old.life.is_live());
+        live.flat_map(|old| &old.fixed_ports).any(|taken| wanted.iter().any(|port| port.collides(taken)))
+    }
+
+    fn not_started(&self, error: DockerError) -> Stop {
+        let message = error.to_string();
+        let hint = if message.contains("port is already allocated") || message.contains("address already in use") {
+            "; another container or program of the host has that port"
+        } else {
+            ""
+        };
+        failed(format!("{message}{hint}"))
+    }
+
+    /// The new one is good: stops and removes the old ones.
+    pub async fn retire_predecessors(&self) -> Result<(), Stop> {
+        for old in &self.predecessors {
+            if old.life.is_live() {
+                self.task.effect_regardless("stop the old container").await?;
+                self.engine.stop(&old.id, None).await?;
+            }
+            self.task.effect_regardless("remove the old container").await?;
+            self.engine.remove(&old.id).await?;
+            self.task.held.say(format!("removed the old container {}", old.name));
+        }
+        Ok(())
+    }
+
+    /// Back to how it was. Gives what the attempt ends with.
+    pub async fn undo(&self, why: Stop) -> Stop {
+        if matches!(why, Stop::Fenced) {
+            return why;
+        }
+        match self.restore().await {
+            Ok(back) => match why {
+                Stop::Failed(failure) => {
+                    Stop::Failed(Failure { message: format!("{}{back}", failure.message), ..failure })
+                }
+                other => other,
+            },
+            Err(Stop::Fenced) => Stop::Fenced,
+            Err(Stop::Cancelled) => Stop::Cancelled,
+            Err(Stop::Failed(second)) => {
+                let (first, tail) = match why {
+                    Stop::Failed(failure) => (failure.message, failure.tail),
+                    _ => ("the deployment was cancelled".to_owned(), Vec::new()),
+                };
+                let message = format!("{first}; and what was before could not be restored: {}", second.message);
+                Stop::Failed(Failure { tail, ..Failure::step(message) })
+            }
+        }
+    }
+
+    /// Removes this deployment's container and starts the old one again, if it does not run.
+    async fn restore(&self) -> Result<String, Stop> {
+        let deployment = self.identity.deployment.to_string();
+        for seen in self.engine.containers(&self.identity.place()).await? {
+            if seen.labels.get(labels::DEPLOYMENT) == Some(&deployment) {
+                own::remove(self.task, &self.engine, &seen).await?;
+            }
+        }
+        let mut back = String::new();
+        for id in &self.serving {
+            let Some(old) = self.engine.inspect(id).await? else { continue };
+            if !old.life.is_live() {
+                self.task.effect_regardless("start the old container again").await?;
+                self.engine.start(id).await?;
+                self.until_live(&old).await?;
+            }
+            self.task.held.say(format!("the old container {} serves again", old.name));
+            back.push_str(&format!("; the old container {} serves again", old.name));
+        }
+        Ok(back)
+    }
+
+    async fn until_live(&self, old: &Seen) -> Result<(), Stop> {
+        let runs = async {
+            loop {
+                match self.engine.inspect(&old.id).await?.map(|seen| seen.life) {
+                    Some(Life::Live) => return Ok(()),
+                    Some(Life::Created) => tokio::time::sleep(POLL).await,
+                    Some(Life::Ended(code, remark)) => {
+                        return Err(failed(format!("the old container {} ended with {code} {remark}", old.name)));
+                    }
+                    None => return Err(failed(format!("the old container {} is gone", old.name))),
+                }
+            }
+        };
+        tokio::time::timeout(BACK_WITHIN, runs)
+            .await
+            .unwrap_or_else(|_| Err(failed(format!("the old container {} does not start", old.name))))
+    }
+}
