@@ -66,17 +66,24 @@ impl Bus {
 
     /// The first message at an address after a sequence. Never stale.
     pub async fn after(&self, address: &Address, after: u64) -> Result<Option<Recorded>, BusError> {
-        self.recorded_after(Via::Leader, address, after).await
+        self.recorded_after(Via::Leader, address, after, 0).await
     }
 
-    /// As [`Bus::after`], for services that may only read by Direct Get; may miss the very latest.
-    pub async fn after_direct(&self, address: &Address, after: u64) -> Result<Option<Recorded>, BusError> {
-        self.recorded_after(Via::Direct, address, after).await
+    /// As [`Bus::after`], for services that may only read by Direct Get. Never older than `seen`, a sequence that is
+    /// known to be there (0: none is).
+    pub async fn after_direct(&self, address: &Address, after: u64, seen: u64) -> Result<Option<Recorded>, BusError> {
+        self.recorded_after(Via::Direct, address, after, seen).await
     }
 
-    async fn recorded_after(&self, via: Via, address: &Address, after: u64) -> Result<Option<Recorded>, BusError> {
+    async fn recorded_after(
+        &self,
+        via: Via,
+        address: &Address,
+        after: u64,
+        seen: u64,
+    ) -> Result<Option<Recorded>, BusError> {
         let subject = subject::of(address);
-        let Some(message) = self.first_after(via, &subject, after, 0).await? else { return Ok(None) };
+        let Some(message) = self.first_after(via, &subject, after, seen).await? else { return Ok(None) };
         let (seq, at) = (message.sequence, message.time);
         let entry = envelope::unpack(address, &message.payload).map_err(|reason| BusError::Unreadable {
             seq,

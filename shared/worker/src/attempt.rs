@@ -1,0 +1,246 @@
+//! One attempt: the claim, the work, and its end. The arrows of a task's life are here.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures::FutureExt as _;
+use nkeys::XKey;
+use slipway_domain::{
+    event::{Address, Failure, FailureKind, TaskEvent},
+    order::{Doorbell, Outputs},
+};
+use tokio::{sync::Notify, time::Instant};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
+
+use crate::{
+    End, Held, Perform,
+    chain::{Chain, Claim},
+    held::Tokens,
+    secrets,
+    serve::Shared,
+};
+
+/// How often a held subject is looked at, should a nudge get lost.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How long work may go on after it was told that its time is up. Shorter than the planner's own grace.
+const STOP_GRACE: Duration = Duration::from_secs(15);
+/// How long the end of an attempt waits for its last output to be stored.
+const LAST_OUTPUT: Duration = Duration::from_secs(1);
+const MAX_OUTPUTS: usize = 16 * 1024;
+const MAX_MESSAGE: usize = 8 * 1024;
+
+/// How the work of an attempt came to an end.
+enum Worked {
+    Ended(End),
+    Panicked,
+    /// Its time was up and it did not stop by itself either.
+    Overran,
+    /// The claim is lost, or the process ends: nothing may be written any more.
+    Abandoned,
+}
+
+/// Claims the task and, if the claim is won, does it.
+pub(crate) async fn run<P: Perform>(shared: Arc<Shared<P>>, doorbell: Doorbell, look: Arc<Notify>) {
+    let span = tracing::info_span!(
+        "attempt",
+        deployment.id = %doorbell.deployment,
+        task = %doorbell.task,
+        attempt = doorbell.attempt,
+        epoch = tracing::field::Empty,
+    );
+    slipway_service::telemetry::continue_from(&span, doorbell.trace.as_deref());
+    claim_and_work(shared, doorbell, look).instrument(span).await;
+}
+
+async fn claim_and_work<P: Perform>(shared: Arc<Shared<P>>, doorbell: Doorbell, look: Arc<Notify>) {
+    let key = XKey::new();
+    let address = Address::Task(doorbell.deployment, doorbell.task.clone());
+    let claim = TaskEvent::Claimed {
+        holder: shared.name.clone(),
+        boot: shared.boot,
+        attempt: doorbell.attempt,
+        key: key.public_key(),
+    };
+    let (epoch, sent) = match Chain::claim(&shared.bus, &address, &shared.actor, doorbell.expected_seq, claim).await {
+        Ok(Claim::Won { epoch, sent }) => (epoch, sent),
+        Ok(Claim::Lost) => {
+            tracing::debug!("another holder was first");
+            return;
+        }
+        Err(error) => {
+            tracing::error!(%error, "a task can not be claimed");
+            return;
+        }
+    };
+    tracing::Span::current().record("epoch", epoch);
+    tracing::info!(epoch, adopt = doorbell.adopt, stop = doorbell.stop, "claimed");
+    let tokens = Tokens::default();
+    let (cancelled, fenced) = (tokens.cancelled.clone(), tokens.fenced.clone());
+    let chain = Chain::new(shared.bus.clone(), address, shared.actor.clone(), (epoch, sent), cancelled, fenced);
+    let held = Arc::new(Held::new(shared.bus.clone(), &doorbell, epoch, chain, tokens, look));
+    let pump = AbortOnDropHandle::new(tokio::spawn(held.output.clone().pump()));
+    let watch = AbortOnDropHandle::new(tokio::spawn(watch(held.clone()).in_current_span()));
+    let worked = work(&shared, &held, &doorbell, &key).await;
+    drop((watch, pump));
+    finish(&held, &doorbell, worked).await;
+}
+
+/// Looks at the subject every few seconds, when nudged, and after every reconnect.
+async fn watch(held: Arc<Held>) {
+    let mut connected = held.chain.lock().await.bus.connected();
+    let mut ticks = tokio::time::interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
+    let mut lost_connection = false;
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = held.look.notified() => {}
+            _ = connected.changed() => {
+                lost_connection = true;
+                let _ = connected.wait_for(|up| *up).await;
+            }
+        }
+        let mut chain = held.chain.lock().await;
+        let looked =
+            if std::mem::take(&mut lost_connection) { chain.check_claim().await } else { chain.catch_up(0).await };
+        if looked.is_err() {
+            return;
+        }
+    }
+}
+
+async fn work<P: Perform>(shared: &Shared<P>, held: &Arc<Held>, doorbell: &Doorbell, key: &XKey) -> Worked {
+    let performed = AssertUnwindSafe(async {
+        if !doorbell.order.secrets.is_empty() {
+            let values = tokio::select! {
+                biased;
+                () = held.cancelled().cancelled() => return End::Cancelled,
+                values = secrets::obtain(&shared.bus, held, &shared.name, doorbell, key) => values,
+            };
+            match values {
+                Ok(values) => held.give_secrets(values),
+                Err(failure) => return End::Failed(failure),
+            }
+        }
+        shared.perform.perform(held.clone(), doorbell).await
+    })
+    .catch_unwind();
+    tokio::pin!(performed);
+    let deadline = Instant::now() + doorbell.order.timeout.0;
+    let mut overdue = false;
+    loop {
+        tokio::select! {
+            biased;
+            () = held.fenced().cancelled() => return Worked::Abandoned,
+            end = &mut performed => return end.map_or(Worked::Panicked, |end| time_out(end, overdue, doorbell)),
+            () = shared.leave.cancelled() => return Worked::Abandoned,
+            () = tokio::time::sleep_until(deadline), if !overdue => {
+                overdue = true;
+                held.say(format!("time is up after {}; stopping", doorbell.order.timeout));
+                held.cancelled().cancel();
+            }
+            () = tokio::time::sleep_until(deadline + STOP_GRACE), if overdue => return Worked::Overran,
+        }
+    }
+}
+
+/// Work that stopped because its time was up has failed by that.
+fn time_out(end: End, overdue: bool, doorbell: &Doorbell) -> Worked {
+    Worked::Ended(match end {
+        End::Cancelled if overdue => End::Failed(timed_out(doorbell)),
+        End::Failed(failure) if overdue => End::Failed(Failure { kind: FailureKind::TimedOut, ..failure }),
+        end => end,
+    })
+}
+
+fn timed_out(doorbell: &Doorbell) -> Failure {
+    Failure {
+        kind: FailureKind::TimedOut,
+        message: format!(
+            "the step did not end within {}; give it a longer `timeout` or see in its output what it waited for",
+            doorbell.order.timeout
+        ),
+        tail: Vec::new(),
+    }
+}
+
+async fn finish(held: &Held, doorbell: &Doorbell, worked: Worked) {
+    let end = match worked {
+        Worked::Abandoned => {
+            held.say("the claim was lost or this process ends; another holder goes on");
+            let _ = tokio::time::timeout(LAST_OUTPUT, held.output.finish()).await;
+            tracing::warn!("let go without an end");
+            return;
+        }
+        Worked::Ended(end) => end,
+        Worked::Overran => End::Failed(timed_out(doorbell)),
+        Worked::Panicked => {
+            tracing::error!("the performer panicked");
+            End::Failed(Failure::step("the executor hit a defect while doing this step; see its log and report it"))
+        }
+    };
+    let end = settle(held, end);
+    if let End::Failed(failure) = &end {
+        held.say(format!("failed: {}", failure.message));
+    }
+    // Polled in this order: the output is on its way before the end is.
+    let (_, ended) = futures::join!(tokio::time::timeout(LAST_OUTPUT, held.output.finish()), async {
+        held.chain.lock().await.append(|cancel_issued| event(&end, cancel_issued)).await
+    });
+    match ended {
+        Ok(()) => tracing::info!(end = word(&end), "ended"),
+        Err(crate::Fenced) => tracing::warn!(end = word(&end), "ended, but the claim was lost before"),
+    }
+}
+
+/// The end as it may be written: masked and of bounded size.
+fn settle(held: &Held, end: End) -> End {
+    let masker = held.output.masker();
+    match end {
+        End::Succeeded(outputs) => {
+            let outputs: Outputs =
+                outputs.into_iter().map(|(name, value)| (masker.mask(&name), masker.mask_value(value))).collect();
+            let size = serde_json::to_vec(&outputs).map_or(0, |json| json.len());
+            if size <= MAX_OUTPUTS {
+                return End::Succeeded(outputs);
+            }
+            End::Failed(Failure::step(format!(
+                "the step did its work, but its outputs have {size} bytes, more than the {MAX_OUTPUTS} allowed; \
+                 make them smaller"
+            )))
+        }
+        End::Failed(failure) => End::Failed(Failure {
+            kind: failure.kind,
+            message: shortened(&masker.mask(&failure.message)),
+            tail: failure.tail.iter().map(|line| shortened(&masker.mask(line))).collect(),
+        }),
+        End::Unknown(reason) => End::Unknown(shortened(&masker.mask(&reason))),
+        End::Cancelled => End::Cancelled,
+    }
+}
+
+fn shortened(text: &str) -> String {
+    if text.len() <= MAX_MESSAGE {
+        return text.to_owned();
+    }
+    text.char_indices().take_while(|(at, _)| *at < MAX_MESSAGE).map(|(_, c)| c).chain(['…']).collect()
+}
+
+/// After a cancel, work ends as cancelled unless it was done before it could be stopped.
+fn event(end: &End, cancel_issued: bool) -> TaskEvent {
+    match end {
+        End::Succeeded(outputs) => TaskEvent::Succeeded { outputs: outputs.clone() },
+        End::Unknown(reason) => TaskEvent::Unknown { reason: reason.clone() },
+        End::Failed(_) if cancel_issued => TaskEvent::Cancelled,
+        End::Failed(cause) => TaskEvent::Failed { cause: cause.clone() },
+        End::Cancelled => TaskEvent::Cancelled,
+    }
+}
+
+fn word(end: &End) -> &'static str {
+    match end {
+        End::Succeeded(_) => "succeeded",
+        End::Failed(_) => "failed",
+        End::Unknown(_) => "unknown",
+        End::Cancelled => "cancelled",
+    }
+}

@@ -1,0 +1,197 @@
+//! A task that is held: what its performer may ask and must tell.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
+
+use slipway_bus::Bus;
+use slipway_domain::{
+    event::{Failure, FailureKind, TaskEvent},
+    id::{DeploymentId, TaskKey},
+    order::Doorbell,
+    secret::{self, SecretRef},
+};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Fenced, Stream, chain::Chain, mask::Masker, output::Output};
+
+/// A held task.
+pub struct Held {
+    deployment: DeploymentId,
+    task: TaskKey,
+    attempt: u32,
+    epoch: u64,
+    adopt: bool,
+    stop: bool,
+    bus: Bus,
+    cancelled: CancellationToken,
+    fenced: CancellationToken,
+    secrets: OnceLock<BTreeMap<SecretRef, String>>,
+    pub(crate) chain: tokio::sync::Mutex<Chain>,
+    pub(crate) output: Arc<Output>,
+    /// Somebody says that there is something new on the subject.
+    pub(crate) look: Arc<Notify>,
+}
+
+impl std::fmt::Debug for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Held")
+            .field("deployment", &self.deployment)
+            .field("task", &self.task)
+            .field("attempt", &self.attempt)
+            .field("epoch", &self.epoch)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Held {
+    pub(crate) fn new(
+        bus: Bus,
+        doorbell: &Doorbell,
+        epoch: u64,
+        chain: Chain,
+        tokens: Tokens,
+        look: Arc<Notify>,
+    ) -> Self {
+        let (deployment, task, attempt) = (doorbell.deployment, doorbell.task.clone(), doorbell.attempt);
+        let output = Arc::new(Output::new(bus.clone(), deployment, task.clone(), attempt));
+        Self {
+            deployment,
+            task,
+            attempt,
+            epoch,
+            adopt: doorbell.adopt,
+            stop: doorbell.stop,
+            bus,
+            cancelled: tokens.cancelled,
+            fenced: tokens.fenced,
+            secrets: OnceLock::new(),
+            chain: tokio::sync::Mutex::new(chain),
+            output,
+            look,
+        }
+    }
+
+    /// The deployment.
+    pub fn deployment(&self) -> DeploymentId {
+        self.deployment
+    }
+
+    /// The task.
+    pub fn task(&self) -> &TaskKey {
+        &self.task
+    }
+
+    /// The attempt, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// The sequence of the claim: the fencing token.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Whether an earlier holder was lost, so that there may be something to adopt.
+    pub fn adopt(&self) -> bool {
+        self.adopt
+    }
+
+    /// Whether only to end what an earlier holder left behind.
+    pub fn stop(&self) -> bool {
+        self.stop
+    }
+
+    /// Call before every external effect. Makes sure that nobody else can hold the task when the effect begins; waits
+    /// while the bus is away.
+    pub async fn effect(&self, intent: &str) -> Result<(), Fenced> {
+        self.guarded(async {
+            loop {
+                let mut connected = self.bus.connected();
+                // The sender lives as long as the bus, which is here.
+                let _ = connected.wait_for(|up| *up).await;
+                let mut chain = self.chain.lock().await;
+                if chain.is_fresh() {
+                    return Ok(());
+                }
+                chain.append(|_| self.checkpoint(intent)).await?;
+            }
+        })
+        .await
+    }
+
+    /// Call before an effect that must never happen twice: a checkpoint of its own, whatever was appended before.
+    pub async fn once(&self, intent: &str) -> Result<(), Fenced> {
+        self.guarded(async { self.chain.lock().await.append(|_| self.checkpoint(intent)).await }).await?;
+        self.effect(intent).await
+    }
+
+    async fn guarded(&self, proof: impl Future<Output = Result<(), Fenced>>) -> Result<(), Fenced> {
+        tokio::select! {
+            biased;
+            () = self.fenced.cancelled() => Err(Fenced),
+            proven = proof => proven,
+        }
+    }
+
+    fn checkpoint(&self, intent: &str) -> TaskEvent {
+        TaskEvent::Checkpoint { intent: self.mask(intent) }
+    }
+
+    /// Cancelled when the work shall stop: by a person, or because its time is up.
+    pub fn cancelled(&self) -> &CancellationToken {
+        &self.cancelled
+    }
+
+    /// Cancelled when the claim is lost.
+    pub fn fenced(&self) -> &CancellationToken {
+        &self.fenced
+    }
+
+    /// Tells people something, beside what the step prints.
+    pub fn say(&self, text: impl Into<String>) {
+        self.output.say(&text.into());
+    }
+
+    /// Passes on what a container printed, in pieces as they come.
+    pub fn print(&self, stream: Stream, text: &str) {
+        self.output.print(stream, text);
+    }
+
+    /// The last 20 printed lines, masked.
+    pub fn tail(&self) -> Vec<String> {
+        self.output.tail()
+    }
+
+    /// The text with every marker replaced by its secret.
+    pub fn fill(&self, text: &str) -> Result<String, Failure> {
+        static NONE: BTreeMap<SecretRef, String> = BTreeMap::new();
+        secret::fill(text, self.secrets.get().unwrap_or(&NONE)).map_err(|missing| Failure {
+            kind: FailureKind::Order,
+            message: format!(
+                "the order uses secret `{}` version {} without listing it; start a new deployment",
+                missing.name, missing.version
+            ),
+            tail: Vec::new(),
+        })
+    }
+
+    /// The text with every secret replaced by `***`.
+    pub fn mask(&self, text: &str) -> String {
+        self.output.masker().mask(text)
+    }
+
+    pub(crate) fn give_secrets(&self, values: BTreeMap<SecretRef, String>) {
+        self.output.hide(Masker::new(values.values().map(String::as_str)));
+        let _ = self.secrets.set(values);
+    }
+}
+
+/// How a held task is told to stop.
+#[derive(Clone, Default)]
+pub(crate) struct Tokens {
+    pub(crate) cancelled: CancellationToken,
+    pub(crate) fenced: CancellationToken,
+}
