@@ -1,0 +1,141 @@
+//! Turns a press into a vote in the log.
+//!
+//! The vote is appended at the head of the gate's subject, so whoever comes first wins and the other
+//! looks again. Its id derives from what was pressed, by whom and when, so the same press sent twice is
+//! one vote. Nothing is decided here.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::Utc;
+use slipway_bus::{Appended, Bus, BusError};
+use slipway_domain::{
+    event::{Actor, Address, Entry, Envelope, GateEvent, GateScope, SCHEMA, Verdict},
+    id,
+    name::PersonName,
+};
+use slipway_service::telemetry;
+
+use crate::{
+    board::Board,
+    gates::{Ballot, Refusal, Ruling},
+    slack::interaction::Press,
+};
+
+/// How long a vote may take to get into the log: longer than a change of the log's leader.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What became of a press.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counted {
+    /// Who voted.
+    pub person: PersonName,
+    /// The vote was there before.
+    pub before: bool,
+}
+
+/// Why a press is no vote.
+#[derive(Debug, thiserror::Error)]
+pub enum VoteError {
+    /// A correct no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The log can not take it.
+    #[error("the vote could not be written to the log")]
+    Log(#[from] BusError),
+    /// Nobody knows yet.
+    #[error("the log did not answer within {}s", PATIENCE.as_secs())]
+    Slow,
+}
+
+/// Writes votes.
+#[derive(Clone)]
+pub struct Votes {
+    /// Where to.
+    pub bus: Bus,
+    /// By what they are judged.
+    pub board: Arc<Board>,
+}
+
+impl Votes {
+    /// Judges a press and appends the vote, if it is one.
+    pub async fn cast(&self, press: &Press) -> Result<Counted, VoteError> {
+        tokio::time::timeout(PATIENCE, self.cast_at_last(press)).await.map_err(|_| VoteError::Slow)?
+    }
+
+    async fn cast_at_last(&self, press: &Press) -> Result<Counted, VoteError> {
+        self.board.reached(press.button.opened).await;
+        loop {
+            let ballot = match self.board.judge(press)? {
+                Ruling::AlreadyCast(person) => return Ok(Counted { person, before: true }),
+                Ruling::Cast(ballot) => ballot,
+            };
+            let address = Address::Gate(ballot.deployment, ballot.step.clone(), GateScope::All);
+            match self.bus.append(&address, ballot.head, &entry(&ballot, &press.trigger)).await? {
+                Appended::Stored(_) => return Ok(Counted { person: ballot.person, before: false }),
+                Appended::Mine(_) => return Ok(Counted { person: ballot.person, before: true }),
+                Appended::Lost { head } => self.board.reached(head.max(ballot.head + 1)).await,
+            }
+        }
+    }
+}
+
+fn entry(ballot: &Ballot, trigger: &str) -> Entry {
+    let verdict = match ballot.verdict {
+        Verdict::Approve => "approve",
+        Verdict::Reject => "reject",
+    };
+    let parts = [
+        "slack-vote",
+        &ballot.deployment.to_string(),
+        ballot.step.as_str(),
+        &ballot.opened.to_string(),
+        ballot.person.as_str(),
+        verdict,
+        trigger,
+    ];
+    Entry::Gate(Envelope {
+        id: id::derive(&parts),
+        schema: SCHEMA,
+        at: Utc::now(),
+        actor: Actor::Person { name: ballot.person.clone(), via: "slack".to_owned() },
+        trace: telemetry::traceparent(),
+        events: vec![GateEvent::Voted {
+            opened: ballot.opened,
+            plan_digest: ballot.plan_digest.clone(),
+            person: ballot.person.clone(),
+            verdict: ballot.verdict,
+            note: None,
+        }],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use slipway_domain::{id::DeploymentId, name::StepName};
+
+    use super::*;
+
+    #[test]
+    fn the_same_press_has_the_same_id_and_any_other_press_another() {
+        let ballot = Ballot {
+            deployment: DeploymentId::derive(&["votes"]),
+            step: StepName::new("sign-off").unwrap(),
+            opened: 3,
+            plan_digest: "sha256:1".to_owned(),
+            person: PersonName::new("ana").unwrap(),
+            verdict: Verdict::Approve,
+            head: 3,
+        };
+        let id = entry(&ballot, "t1").id();
+        assert_eq!(entry(&Ballot { head: 9, ..ballot.clone() }, "t1").id(), id, "the head is not part of it");
+        let others = [
+            entry(&ballot, "t2"),
+            entry(&Ballot { opened: 4, ..ballot.clone() }, "t1"),
+            entry(&Ballot { verdict: Verdict::Reject, ..ballot.clone() }, "t1"),
+            entry(&Ballot { person: PersonName::new("ben").unwrap(), ..ballot }, "t1"),
+        ];
+        for other in others {
+            assert_ne!(other.id(), id);
+        }
+    }
+}
