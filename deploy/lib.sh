@@ -7,6 +7,12 @@ STATE=${SLIPWAY_STATE:-$ROOT/.slipway}
 TOOLS=$ROOT/.slipway/tools
 LOGS=$STATE/log
 PIDS=$STATE/pid
+if [ -n "${SUDO_USER:-}" ]; then
+  # Under sudo the toolchain is the caller's.
+  caller=$(getent passwd "$SUDO_USER" | cut -d: -f6)
+  if [ -d "$caller/.cargo" ]; then export CARGO_HOME="$caller/.cargo" PATH="$caller/.cargo/bin:$PATH"; fi
+  if [ -d "$caller/.rustup" ]; then export RUSTUP_HOME="$caller/.rustup"; fi
+fi
 export PATH="$HOME/.cargo/bin:$TOOLS/bin:$PATH:/usr/sbin:/sbin"
 mkdir -p "$LOGS" "$PIDS" "$TOOLS/bin"
 
@@ -34,20 +40,14 @@ step() {
   ok "$name ($((SECONDS - began)) s)"
 }
 
-# until_true SECONDS WHAT COMMAND...: polls until the command succeeds; ends the script when the time is over.
+# until_true SECONDS COMMAND...: polls until the command succeeds; fails when the time is over.
 until_true() {
-  local limit=$1 what=$2 end
-  shift 2
-  end=$((SECONDS + limit))
+  local end=$((SECONDS + $1))
+  shift
   until "$@" >/dev/null 2>&1; do
     [ "$SECONDS" -lt "$end" ] || return 1
     sleep 0.2
   done
-  : "$what"
-}
-
-wait_for() {
-  until_true "$@" || die "$2: not within $1 s"
 }
 
 as_root() {
@@ -66,12 +66,13 @@ process_birth() { awk '{sub(/^.*\) /, ""); if ($1 != "Z") print $20}' "/proc/$1/
 
 # start_process NAME COMMAND...: in the background with its own session; log and pid files are named after it.
 start_process() {
-  local name=$1 pid
+  local name=$1
   shift
   setsid "$@" >>"$LOGS/$name.log" 2>&1 </dev/null &
-  pid=$!
-  printf '%s %s\n' "$pid" "$(process_birth "$pid")" >"$PIDS/$name"
+  remember "$name" $!
 }
+
+remember() { printf '%s %s\n' "$2" "$(process_birth "$2")" >"$PIDS/$1"; }
 
 # stop_process NAME [SECONDS]: SIGTERM, and SIGKILL if that does not end it in time.
 stop_process() {
@@ -79,9 +80,9 @@ stop_process() {
   if alive "$name"; then
     read -r pid _ <"$PIDS/$name"
     as_root kill -TERM "$pid" 2>/dev/null || true
-    if ! until_true "$limit" "$name ends" gone "$name"; then
+    if ! until_true "$limit" gone "$name"; then
       as_root kill -KILL "$pid" 2>/dev/null || true
-      until_true 5 "$name ends" gone "$name" || true
+      until_true 5 gone "$name" || true
     fi
     ok "$name stopped"
   fi
@@ -109,16 +110,24 @@ dockerds_here() {
   done
 }
 
-# start_engine NAME FOLDER: a Docker engine of our own, data and socket (FOLDER/docker.sock) in FOLDER.
+no_foreign_engine() {
+  local pids
+  pids=$(dockerds_here)
+  [ -z "$pids" ] || die "a Docker engine runs already (process $pids) but not at the usual socket: set DOCKER_HOST to its socket"
+}
+
+# start_engine NAME FOLDER: a Docker engine of our own; its data in FOLDER, its socket /run/slipway-NAME/docker.sock.
 start_engine() {
-  local name=$1 folder=$2 run=/run/slipway-$1
+  local name=$1 folder=$2 run=/run/slipway-$1 pid
   as_root mkdir -p "$folder" "$run"
   as_root rm -f "$run/docker.pid"
-  start_process "$name" "${AS_ROOT[@]}" dockerd --data-root "$folder" --exec-root "$run/exec" --pidfile "$run/docker.pid" \
-    -H "unix://$run/docker.sock"
-  until_true 60 "engine" engine_answers "unix://$run/docker.sock" || {
+  # shellcheck disable=SC2016  # the inner shell expands these
+  pid=$(as_root sh -c 'log=$1; shift; setsid "$@" >>"$log" 2>&1 </dev/null & echo $!' sh "$LOGS/$name.log" \
+    dockerd --data-root "$folder" --exec-root "$run/exec" --pidfile "$run/docker.pid" -H "unix://$run/docker.sock" \
+    --group "$(id -gn)")
+  remember "$name" "$pid"
+  until_true 60 engine_answers "unix://$run/docker.sock" || {
     tail -n 20 "$LOGS/$name.log" >&2
-    die "dockerd does not answer; its log: $LOGS/$name.log"
+    die "the Docker engine does not answer within 60 s; its log: $LOGS/$name.log"
   }
 }
-if [ "$(id -u)" -eq 0 ]; then AS_ROOT=(); else AS_ROOT=(sudo -n); fi
