@@ -196,7 +196,8 @@ mod tests {
     #[test]
     fn an_environment_of_two_phases_is_open_when_either_is() {
         let mut lifecycle = lifecycle();
-        lifecycle.phases[3].environments.extend(lifecycle.phases[0].environments.clone());
+        let first = lifecycle.phases[0].environments.clone();
+        lifecycle.phases[3].environments.extend(first);
         assert_eq!(may_deploy(&lifecycle, &EnvironmentName::new("a").unwrap(), &set("")), Ok(()));
     }
 

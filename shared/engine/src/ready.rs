@@ -40,7 +40,9 @@ pub fn readiness(deployment: &Deployment, progress: &Progress, i: usize) -> Read
     if let (Some(cancel), false) = (&deployment.cancel, result == ResultCondition::Always) {
         return Readiness::Skip(format!("the deployment was cancelled by {}", cancel.by));
     }
-    if !progress.needs(i).all(|n| progress.steps[n].is_settled()) {
+    let settled = |n: usize| progress.steps[n].is_settled();
+    // A cancel skips steps whose own needs still run, so then it takes a look at all of them.
+    if !progress.needs(i).all(settled) || (deployment.cancel.is_some() && !progress.before[i].iter().copied().all(settled)) {
         return Readiness::Waiting;
     }
     // Without needs, a step that looks back waits until there is something to look back at.

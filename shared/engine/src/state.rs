@@ -123,7 +123,8 @@ impl State {
         self.now = Some(recorded.at);
         let id = recorded.address.deployment();
         let mut applied = Applied::default();
-        if self.forgotten.contains(&id) || self.deployments.get(&id).is_some_and(|d| d.corrupt.is_some()) {
+        let over = |d: &Deployment| d.end.is_some() || d.corrupt.is_some();
+        if self.forgotten.contains(&id) || self.deployments.get(&id).is_some_and(over) {
             applied.void.push("its deployment is over or stopped".to_owned());
             return applied;
         }

@@ -1,0 +1,233 @@
+//! What happens next, story by story.
+
+use slipway_domain::{
+    event::{PlanEvent, TaskEvent, Verdict},
+    name::HolderName,
+};
+use slipway_engine::{decide::wake, expire};
+use uuid::Uuid;
+
+use crate::{
+    fixture::{at, person, request, targets},
+    world::{World, holder, planner},
+};
+
+const CHAIN: &str = "steps:\n  - {name: a, wait: 0s}\n  - {name: b, needs: [a], wait: 0s}\n  - {name: c, wait: 0s}";
+
+#[test]
+fn steps_run_after_their_needs_and_the_end_is_success() {
+    let (mut world, id) = World::with(request("x", CHAIN, targets(1, 1)));
+    assert_eq!(world.due(id), ["a@worker", "c@worker"]);
+    world.succeed(id, "a@worker");
+    assert_eq!(world.due(id), ["b@worker", "c@worker"]);
+    world.succeed(id, "b@worker");
+    world.succeed(id, "c@worker");
+    assert_eq!(world.end(id), "succeeded");
+}
+
+#[test]
+fn a_failure_skips_what_needs_it_runs_the_always_steps_and_decides_the_outcome() {
+    let body = "steps:\n  - {name: a, wait: 0s}\n  - {name: b, needs: [a], wait: 0s}\n  - {name: f, needs: [b], wait: 0s, when: {result: failure}}\n  - {name: t, needs: [b], wait: 0s, when: {result: always}}\n  - {name: o, wait: 0s, when: {result: failure}}";
+    let (mut world, id) = World::with(request("x", body, targets(1, 1)));
+    world.settle();
+    world.fail(id, "a@worker", 1);
+    assert_eq!(world.due(id), ["f@worker", "o@worker", "t@worker"]);
+    for key in ["f@worker", "o@worker", "t@worker"] {
+        world.succeed(id, key);
+    }
+    assert_eq!(world.end(id), "failed: step a failed on worker: it broke");
+
+    let (mut world, id) = World::with(request("y", body, targets(1, 1)));
+    world.settle();
+    for key in ["a@worker", "b@worker", "t@worker"] {
+        world.succeed(id, key);
+    }
+    assert_eq!(world.end(id), "succeeded", "failure steps are skipped");
+}
+
+#[test]
+fn the_rolling_window_slides_and_stops_at_the_first_failure() {
+    let body = "steps:\n  - {name: web, targets: {role: web}, rolling: {window: 2}, docker-run: {package: web}}";
+    let (mut world, id) = World::with(request("x", body, targets(4, 1)));
+    assert_eq!(world.due(id), ["web@web-01", "web@web-02"]);
+    world.succeed(id, "web@web-02");
+    assert_eq!(world.due(id), ["web@web-01", "web@web-03"]);
+    world.fail(id, "web@web-03", 1);
+    assert_eq!(world.due(id), ["web@web-01"], "web-04 never starts");
+    world.succeed(id, "web@web-01");
+    assert!(world.end(id).starts_with("failed: step web failed on web-03"), "{}", world.end(id));
+}
+
+#[test]
+fn tolerated_failures_let_the_window_go_on() {
+    let body = "steps:\n  - {name: web, targets: {role: web}, rolling: {window: 1, max-failures: 1}, docker-run: {package: web}}";
+    let (mut world, id) = World::with(request("x", body, targets(3, 1)));
+    world.settle();
+    world.fail(id, "web@web-01", 1);
+    assert_eq!(world.due(id), ["web@web-02"]);
+    world.succeed(id, "web@web-02");
+    world.succeed(id, "web@web-03");
+    assert_eq!(world.end(id), "succeeded");
+}
+
+#[test]
+fn a_failed_attempt_is_granted_again_after_its_pause_until_attempts_are_used_up() {
+    let body = "steps:\n  - {name: a, wait: 0s, retry: {attempts: 2, backoff: 10s}}";
+    let (mut world, id) = World::with(request("x", body, targets(1, 1)));
+    world.settle();
+    world.fail(id, "a@worker", 1);
+    assert!(world.due(id).is_empty());
+    let retry = wake(&world.state, id).unwrap();
+    assert!(retry >= at(10) && retry <= at(11), "{retry}");
+    world.log.seconds = 12;
+    assert_eq!(world.due(id), ["a@worker"]);
+    world.fail(id, "a@worker", 2);
+    assert!(world.end(id).starts_with("failed"));
+}
+
+#[test]
+fn a_gate_holds_its_successors_until_its_people_decided_on_this_plan() {
+    let body = "steps:\n  - {name: ok, approval: {teams: [ops], votes: 2}}\n  - {name: b, needs: [ok], wait: 0s}";
+    let (mut world, id) = World::with(request("x", body, targets(1, 1)));
+    assert!(world.due(id).is_empty());
+    assert_eq!(world.end(id), "waiting-for-person");
+    world.vote(id, "ok", "ana", Verdict::Approve, false);
+    world.vote(id, "ok", "ana", Verdict::Approve, false);
+    assert_eq!(world.end(id), "waiting-for-person", "one person counts once");
+    world.vote(id, "ok", "ben", Verdict::Approve, true);
+    world.vote(id, "ok", "eve", Verdict::Approve, false);
+    assert_eq!(world.end(id), "waiting-for-person", "another plan, or a stranger, does not count");
+    world.vote(id, "ok", "ben", Verdict::Approve, false);
+    assert_eq!(world.due(id), ["b@worker"]);
+    world.vote(id, "ok", "ben", Verdict::Reject, false);
+    assert_eq!(world.due(id), ["b@worker"], "a vote after the decision changes nothing");
+}
+
+#[test]
+fn a_rejected_or_expired_gate_fails_the_deployment() {
+    let body = "steps:\n  - {name: ok, approval: {teams: [ops], timeout: 1h}}\n  - {name: b, needs: [ok], wait: 0s}";
+    let (mut world, id) = World::with(request("x", body, targets(1, 1)));
+    world.vote(id, "ok", "ana", Verdict::Reject, false);
+    assert_eq!(world.end(id), "failed: step ok was not approved: rejected by ana");
+
+    let (mut world, id) = World::with(request("y", body, targets(1, 1)));
+    world.settle();
+    assert_eq!(wake(&world.state, id), Some(at(3600)));
+    world.log.seconds = 3600;
+    world.settle();
+    assert_eq!(world.end(id), "failed: step ok was not approved: nobody decided within 1h");
+}
+
+#[test]
+fn a_gate_with_a_channel_is_announced_and_an_absent_notifier_blocks_nothing() {
+    let body = "steps:\n  - {name: ok, approval: {teams: [ops], slack: '#ops'}}\n  - {name: b, needs: [ok], wait: 0s}";
+    let (mut world, id) = World::with(request("x", body, targets(1, 1)));
+    assert_eq!(world.due(id), ["ok@notifier"]);
+    world.vote(id, "ok", "ana", Verdict::Approve, false);
+    world.succeed(id, "b@worker");
+    assert_eq!(world.end(id), "succeeded");
+}
+
+#[test]
+fn deployments_of_one_environment_take_turns() {
+    let (mut world, first) = World::with(request("x", "steps:\n  - {name: a, wait: 0s}", targets(1, 1)));
+    let second = world.log.request(request("y", "steps:\n  - {name: a, wait: 0s}", targets(1, 1)));
+    assert_eq!(world.due(first), ["a@worker"]);
+    assert!(world.due(second).is_empty());
+    assert_eq!(world.end(second), "queued");
+    world.succeed(first, "a@worker");
+    assert_eq!(world.due(second), ["a@worker"]);
+}
+
+#[test]
+fn a_target_runs_no_more_tasks_than_its_parallelism_over_all_deployments() {
+    let body = "steps:\n  - {name: a, targets: {role: web}, wait: 0s}\n  - {name: b, targets: {role: web}, wait: 0s}";
+    let (mut world, first) = World::with(request("x", body, targets(1, 1)));
+    let mut other = request("y", body, targets(1, 1));
+    other.release.project = "other".parse().unwrap();
+    let second = world.log.request(other);
+    assert_eq!((world.due(first).len(), world.due(second).len()), (1, 0));
+    world.succeed(first, "a@web-01");
+    assert_eq!(world.due(first).len() + world.due(second).len(), 1);
+}
+
+#[test]
+fn a_cancel_stops_what_runs_ends_what_waits_and_still_runs_always_steps() {
+    let body = "steps:\n  - {name: a, wait: 0s}\n  - {name: n, wait: 0s}\n  - {name: b, needs: [a], wait: 0s}\n  - {name: t, needs: [b], wait: 0s, when: {result: always}}";
+    let (mut world, id) = World::with(request("x", body, targets(1, 1)));
+    world.settle();
+    world.claim(id, "a@worker", 1);
+    world.plan(id, person("ana"), PlanEvent::CancelRequested { reason: "wrong one".into() });
+    assert!(world.due(id).is_empty(), "n was never claimed and is over");
+    world.write(id, "a@worker", holder("e", 1), TaskEvent::Cancelled);
+    assert_eq!(world.due(id), ["t@worker"]);
+    world.succeed(id, "t@worker");
+    assert_eq!(world.end(id), "cancelled: cancelled by ana: wrong one");
+}
+
+#[test]
+fn a_lost_lease_is_granted_for_adoption_and_does_not_use_up_attempts() {
+    let (mut world, id) = World::with(request("x", "steps:\n  - {name: a, wait: 0s}", targets(1, 1)));
+    world.settle();
+    for attempt in 1..=5 {
+        world.claim(id, "a@worker", attempt);
+        let name: HolderName = "e".parse().unwrap();
+        assert!(expire(&world.state, &name, Some(Uuid::from_u128(1)), "x").is_empty(), "the same boot is alive");
+        assert_eq!(expire(&world.state, &name, Some(Uuid::from_u128(2)), "x").len(), 1);
+        world.write(id, "a@worker", planner(), TaskEvent::LeaseExpired { reason: "gone".into() });
+    }
+    assert!(world.end(id).contains("lost 5 times"), "{}", world.end(id));
+}
+
+#[test]
+fn a_task_that_nobody_takes_or_ends_fails_after_its_timeout_and_grace() {
+    let (mut world, id) = World::with(request("x", "steps:\n  - {name: a, wait: 0s, timeout: 1m}", targets(1, 1)));
+    world.settle();
+    world.log.seconds = 89;
+    world.settle();
+    assert_eq!(world.end(id), "running");
+    world.log.seconds = 90;
+    world.settle();
+    assert!(world.end(id).contains("no executor took it"), "{}", world.end(id));
+}
+
+#[test]
+fn what_can_not_be_planned_is_rejected_with_all_problems() {
+    let (mut world, id) = World::with(request(
+        "x",
+        "steps:\n  - {name: a, docker-job: {package: web, env: {A: '#{Nope}'}}}",
+        targets(1, 1),
+    ));
+    world.settle();
+    assert!(world.end(id).starts_with("rejected: step `a`"), "{}", world.end(id));
+}
+
+#[test]
+fn an_impossible_fact_stops_the_deployment_and_keeps_its_lane() {
+    let (mut world, id) = World::with(request(
+        "x",
+        "steps:\n  - {name: a, wait: 0s}\n  - {name: b, needs: [a], wait: 0s}",
+        targets(1, 1),
+    ));
+    let second = world.log.request(request("y", "steps:\n  - {name: a, wait: 0s}", targets(1, 1)));
+    world.settle();
+    world.write(id, "b@worker", holder("e", 1), TaskEvent::Succeeded { outputs: Default::default() });
+    assert!(world.end(id).starts_with("corrupt: entry"), "{}", world.end(id));
+    assert_eq!(world.end(second), "queued");
+}
+
+#[test]
+fn outputs_reach_later_steps_and_secrets_stay_markers() {
+    let body = "variables:\n  - {name: Db, secret: db}\nsteps:\n  - {name: a, docker-job: {package: web}}\n  - {name: b, needs: [a], docker-job: {package: web, env: {X: 'v=#{steps.a.outputs.port}', D: 'pg://#{Db}'}}}";
+    let (mut world, id) = World::with(request("x", body, targets(1, 1)));
+    world.settle();
+    world.claim(id, "a@worker", 1);
+    let outputs = [("port".to_owned(), serde_json::json!(8080))].into();
+    world.write(id, "a@worker", holder("e", 1), TaskEvent::Succeeded { outputs });
+    let key = slipway_engine::due(&world.state, id).remove(0);
+    let doorbell = slipway_engine::order::doorbell(&world.state, id, &key).unwrap().unwrap();
+    let slipway_domain::order::Work::DockerJob(work) = doorbell.order.work else { panic!() };
+    assert_eq!(work.env["X"], "v=8080");
+    assert_eq!(slipway_domain::secret::referenced(&work.env["D"]), doorbell.order.secrets);
+    assert_eq!(doorbell.order.secrets[0].version, 3);
+}
