@@ -72,7 +72,7 @@ impl Stage {
         let config = folder.path().join("nats.conf");
         let store = folder.path().join("nats");
         let text = format!(
-            "listen: {}\njetstream {{ store_dir: {:?}, sync_interval: always, max_file_store: 2GB }}\n",
+            "listen: {}\njetstream {{ store_dir: {:?}, sync_interval: always, max_file_store: 20GB }}\n",
             nats_port.address(),
             store.display().to_string()
         );
