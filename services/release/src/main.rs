@@ -1,1 +1,129 @@
-fn main() {}
+//! `slipway-release`: the HTTP API, webhooks, the web page, the secrets and the database.
+//!
+//! It asks for deployments and shows them; it plans nothing and touches no host.
+
+mod api;
+mod app;
+mod auth;
+mod bootstrap;
+mod hooks;
+mod keyring;
+mod operations;
+mod presence;
+mod problem;
+mod projection;
+mod promotion;
+mod pushes;
+mod registry;
+mod secret_delivery;
+mod server;
+mod settings;
+mod world;
+
+use std::{io::Write as _, sync::Arc};
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use slipway_bus::{Bus, BusConfig};
+use slipway_domain::presence::Role;
+use slipway_service::{Command, ops, readiness::Readiness, shutdown, telemetry};
+use slipway_store::Store;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    app::{App, Shared},
+    keyring::Keyring,
+    settings::{Cli, PORT, Settings},
+};
+
+fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    match cli.command.unwrap_or_default() {
+        Command::Config => Ok(std::io::stdout().write_all(cli.settings.effective().as_bytes())?),
+        Command::Run => tokio::runtime::Runtime::new()?.block_on(async {
+            let telemetry = telemetry::init("slipway-release");
+            let result = run(cli.settings).await;
+            tokio::task::spawn_blocking(|| telemetry.shutdown()).await?;
+            result
+        }),
+    }
+}
+
+async fn run(settings: Settings) -> anyhow::Result<()> {
+    let shutdown = shutdown::token();
+    let app = tokio::select! {
+        () = shutdown.cancelled() => return Ok(()),
+        app = start(settings, shutdown.clone()) => app?,
+    };
+    let work = TaskTracker::new();
+    work.spawn(nats_readiness(app.clone(), shutdown.clone()));
+    work.spawn(presence::run(app.clone(), shutdown.clone()));
+    work.spawn(guard("fold", projection::run(app.clone(), shutdown.clone()), app.clone()));
+    work.spawn(guard("secret delivery", secret_delivery::run(app.clone(), shutdown.clone()), app.clone()));
+    work.spawn(guard("pushes", pushes::run(app.clone(), shutdown.clone()), app.clone()));
+    work.spawn(promotion::run(app.clone(), shutdown.clone()));
+    let served = ops::serve(app.settings.listen.or_port(PORT), server::router(app.clone()), shutdown.clone()).await;
+    shutdown.cancel();
+    work.close();
+    work.wait().await;
+    served.context("the HTTP server failed")?;
+    match app.failure.get() {
+        Some(failure) => Err(anyhow::anyhow!("{failure}")),
+        None => Ok(()),
+    }
+}
+
+/// Connects to everything and checks it.
+async fn start(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<Shared> {
+    let store = Store::connect(&settings.database_url).await.context("the database can not be used")?;
+    let keyring = Keyring::load(&settings.master_key_file)?;
+    keyring.verify(&store).await?;
+    bootstrap::admin_token(&store, &settings.admin_token_file).await?;
+    let config = BusConfig {
+        url: settings.nats.url.clone(),
+        creds: settings.nats.creds.clone(),
+        role: Role::Release,
+        id: settings.id.clone(),
+    };
+    let bus = Bus::connect(&config).await?;
+    bus.ensure_streams().await?;
+    Ok(Arc::new(App {
+        settings,
+        bus,
+        store,
+        keyring,
+        folded: projection::Folded::default(),
+        presences: presence::Presences::default(),
+        registries: registry::Registries::default(),
+        readiness: Readiness::new(&["nats", "fold"]),
+        shutdown,
+        failure: std::sync::OnceLock::new(),
+    }))
+}
+
+/// Ends the service when a part of it that it can not do without has failed.
+async fn guard<E: std::fmt::Display>(part: &'static str, work: impl Future<Output = Result<(), E>>, app: Shared) {
+    let result = work.await;
+    if app.shutdown.is_cancelled() && result.is_ok() {
+        return;
+    }
+    let reason = match result {
+        Ok(()) => "it ended by itself".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    tracing::error!(part, reason, "the service ends");
+    let _ = app.failure.set(format!("{part}: {reason}"));
+    app.shutdown.cancel();
+}
+
+async fn nats_readiness(app: Shared, shutdown: CancellationToken) {
+    let mut connected = app.bus.connected();
+    loop {
+        let state = if *connected.borrow_and_update() { Ok(()) } else { Err("not connected to NATS".to_owned()) };
+        app.readiness.set("nats", state);
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            changed = connected.changed() => if changed.is_err() { return },
+        }
+    }
+}

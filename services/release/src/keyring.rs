@@ -1,0 +1,176 @@
+//! The master key, and what is sealed with it: XChaCha20-Poly1305, bound to name and version, so
+//! that rows can not be swapped.
+//!
+//! The database holds a sealed check value, so a wrong key is noticed at start and not when a
+//! deployment needs a secret.
+
+use std::{
+    io::Write as _,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use chacha20poly1305::{
+    XChaCha20Poly1305, XNonce,
+    aead::{Aead as _, KeyInit as _, Payload},
+};
+use rand::RngCore as _;
+use slipway_domain::{name::SecretName, secret::SecretRef};
+use slipway_store::{SealedSecret, Store, StoreError};
+use zeroize::Zeroizing;
+
+/// The setting that holds the check value.
+const CHECK: &str = "master-key-check";
+const CHECK_TEXT: &str = "slipway";
+
+/// Why the keyring is of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyringError {
+    /// The file can not be read or made.
+    #[error(
+        "the master key file {path} can not be used: {reason}; set SLIPWAY_MASTER_KEY_FILE to a file of this service alone"
+    )]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The key does not open what the database holds.
+    #[error(
+        "the master key does not fit the database: its secrets were sealed with another key; bring back the key file that belongs to this database"
+    )]
+    Wrong,
+    /// A stored value does not open.
+    #[error("secret {0} does not open with the master key; set it again")]
+    Damaged(String),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Seals and opens secrets.
+pub struct Keyring {
+    cipher: XChaCha20Poly1305,
+}
+
+impl Keyring {
+    /// Reads the key, or makes it if the file is not there.
+    pub fn load(path: &Path) -> Result<Self, KeyringError> {
+        let file = |reason: String| KeyringError::File { path: path.to_owned(), reason };
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => Zeroizing::new(text),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => create(path).map_err(|e| file(e.to_string()))?,
+            Err(e) => return Err(file(e.to_string())),
+        };
+        let mode = std::fs::metadata(path).map_err(|e| file(e.to_string()))?.permissions().mode();
+        if mode & 0o077 != 0 {
+            return Err(file(format!("others may read it (mode {:o}); chmod 600 it", mode & 0o777)));
+        }
+        let key = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| file("it is not base64".to_owned()))?);
+        let cipher = XChaCha20Poly1305::new_from_slice(&key)
+            .map_err(|_| file(format!("it holds {} bytes, not 32", key.len())))?;
+        Ok(Self { cipher })
+    }
+
+    /// Refuses if the database belongs to another key; a new database is bound to this one.
+    pub async fn verify(&self, store: &Store) -> Result<(), KeyringError> {
+        let check = SecretRef { name: SecretName::new(CHECK).expect("invariant: the name is a slug"), version: 0 };
+        let fresh = self.seal(&check, CHECK_TEXT);
+        let kept = store.setting_or(CHECK, &format!("{} {}", fresh.nonce, fresh.ciphertext)).await?;
+        let (nonce, ciphertext) = kept.split_once(' ').ok_or(KeyringError::Wrong)?;
+        let sealed = SealedSecret { ciphertext: ciphertext.to_owned(), nonce: nonce.to_owned() };
+        self.open(&check, &sealed).map(|_| ()).map_err(|_| KeyringError::Wrong)
+    }
+
+    /// Seals a value.
+    pub fn seal(&self, secret: &SecretRef, value: &str) -> SealedSecret {
+        let mut nonce = [0_u8; 24];
+        rand::rng().fill_bytes(&mut nonce);
+        let aad = format!("{}@{}", secret.name, secret.version);
+        let payload = Payload { msg: value.as_bytes(), aad: aad.as_bytes() };
+        let ciphertext = self
+            .cipher
+            .encrypt(XNonce::from_slice(&nonce), payload)
+            .expect("invariant: a secret is shorter than the cipher's limit of 256 GiB");
+        SealedSecret { ciphertext: STANDARD.encode(ciphertext), nonce: STANDARD.encode(nonce) }
+    }
+
+    /// Opens a value.
+    pub fn open(&self, secret: &SecretRef, sealed: &SealedSecret) -> Result<Zeroizing<String>, KeyringError> {
+        let aad = format!("{}@{}", secret.name, secret.version);
+        let open = || {
+            let (nonce, msg) = (STANDARD.decode(&sealed.nonce).ok()?, STANDARD.decode(&sealed.ciphertext).ok()?);
+            let nonce: [u8; 24] = nonce.try_into().ok()?;
+            let payload = Payload { msg: &msg, aad: aad.as_bytes() };
+            let plain = self.cipher.decrypt(XNonce::from_slice(&nonce), payload).ok()?;
+            String::from_utf8(plain).ok().map(Zeroizing::new)
+        };
+        open().ok_or_else(|| KeyringError::Damaged(aad.clone()))
+    }
+}
+
+fn create(path: &Path) -> std::io::Result<Zeroizing<String>> {
+    let mut key = Zeroizing::new([0_u8; 32]);
+    rand::rng().fill_bytes(&mut *key);
+    let text = Zeroizing::new(STANDARD.encode(&*key));
+    write_private(path, &text)?;
+    tracing::info!(path = %path.display(), "made a master key; keep a copy of it, secrets can not be read without");
+    Ok(text)
+}
+
+/// Writes a file that only this user may read; fails if it exists.
+pub fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.write_all(b"\n")?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reference(name: &str, version: u32) -> SecretRef {
+        SecretRef { name: SecretName::new(name).unwrap(), version }
+    }
+
+    #[test]
+    fn a_value_opens_only_under_its_own_name_and_version() {
+        let folder = tempfile::tempdir().unwrap();
+        let keyring = Keyring::load(&folder.path().join("new/master.key")).unwrap();
+        let sealed = keyring.seal(&reference("db", 1), "canary");
+        assert!(!sealed.ciphertext.contains("canary"));
+        assert_eq!(*keyring.open(&reference("db", 1), &sealed).unwrap(), "canary");
+        assert!(keyring.open(&reference("db", 2), &sealed).is_err());
+        assert!(keyring.open(&reference("dc", 1), &sealed).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_wrong_key_is_noticed_at_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::connect(&format!("sqlite://{}/s.db?mode=rwc", folder.path().display())).await.unwrap();
+        let path = folder.path().join("master.key");
+        Keyring::load(&path).unwrap().verify(&store).await.unwrap();
+        Keyring::load(&path).unwrap().verify(&store).await.unwrap();
+        let other = Keyring::load(&folder.path().join("other.key")).unwrap();
+        assert!(matches!(other.verify(&store).await, Err(KeyringError::Wrong)));
+    }
+
+    #[test]
+    fn a_key_that_others_may_read_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("master.key");
+        Keyring::load(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(matches!(Keyring::load(&path), Err(KeyringError::File { .. })));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        std::fs::write(&path, "c2hvcnQ=").unwrap();
+        assert!(matches!(Keyring::load(&path), Err(KeyringError::File { .. })));
+    }
+}

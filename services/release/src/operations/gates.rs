@@ -1,0 +1,89 @@
+//! Votes at gates. Who may vote is the engine's rule; here the vote is written to the log.
+
+use slipway_domain::{
+    api::{Accepted, CastVote, Right},
+    event::{Address, Entry, GateEvent, GateScope},
+    id::DeploymentId,
+    manifest::Action,
+    name::StepName,
+};
+use slipway_engine::{State, gate};
+
+use crate::{
+    app::App,
+    auth::Person,
+    operations::{deployments, envelope},
+    problem::Problem,
+};
+
+/// Casts a person's vote. The person's latest vote is the one that counts.
+pub async fn vote(
+    app: &App,
+    id: DeploymentId,
+    step: &StepName,
+    body: &CastVote,
+    person: &Person,
+) -> Result<Accepted, Problem> {
+    person.may(Right::Deploy)?;
+    let address = Address::Gate(id, step.clone(), GateScope::All);
+    loop {
+        let head = app.bus.head_of(&address).await?;
+        app.folded.reached(head).await?;
+        let (opened, plan_digest) = app.folded.read(|state| open_gate(state, id, step, person))?;
+        if body.plan.as_ref().is_some_and(|seen| *seen != plan_digest) {
+            return Err(Problem::refusal(
+                "plan-changed",
+                format!(
+                    "the plan of deployment {id} is not the one you looked at; look again: slipway deployment show {id}"
+                ),
+            ));
+        }
+        let event = GateEvent::Voted {
+            opened,
+            plan_digest,
+            person: person.name.clone(),
+            verdict: body.verdict,
+            note: body.note.clone(),
+        };
+        let entry = Entry::Gate(envelope(person.actor(), event));
+        if let Some(seq) = app.bus.append(&address, head, &entry).await?.seq() {
+            tracing::info!(deployment.id = %id, %step, person = %person.name, verdict = %body.verdict, "voted");
+            return Ok(Accepted { id, seq });
+        }
+    }
+}
+
+/// The opening and plan that a vote now would be for, if this person may vote.
+fn open_gate(state: &State, id: DeploymentId, step: &StepName, person: &Person) -> Result<(u64, String), Problem> {
+    let deployment = state.get(id).ok_or_else(|| deployments::unknown(&id.to_string()))?;
+    let no_gate = || {
+        Problem::not_found(
+            "unknown-gate",
+            format!("deployment {id} has no gate `{step}`; `slipway deployment show {id}` shows its steps"),
+        )
+    };
+    let progress = deployment.progress.as_ref().ok_or_else(no_gate)?;
+    let position = progress.position(step).ok_or_else(no_gate)?;
+    let Action::Approval(approval) = &progress.plan.steps[position].step.action else { return Err(no_gate()) };
+    let gate = progress.steps[position].gate.as_ref().ok_or_else(no_gate)?;
+    if !gate::may_vote(&deployment.request, approval, &person.name) {
+        let teams: Vec<_> = approval.teams.iter().map(|team| team.as_str()).collect();
+        return Err(Problem::forbidden(
+            "not-in-team",
+            format!(
+                "{} may not decide here: `{step}` asks members of {}, as they were when the deployment was requested",
+                person.name,
+                teams.join(", ")
+            ),
+        ));
+    }
+    match &gate.state {
+        gate::GateState::Open { opened, plan_digest, .. } if deployment.end.is_none() => {
+            Ok((*opened, plan_digest.clone()))
+        }
+        gate::GateState::Decided { verdict, reason, .. } => {
+            Err(Problem::refusal("gate-decided", format!("`{step}` is decided already ({verdict}): {reason}")))
+        }
+        _ => Err(Problem::refusal("gate-closed", format!("`{step}` is not waiting for anybody now"))),
+    }
+}

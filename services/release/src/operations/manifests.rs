@@ -1,0 +1,122 @@
+//! Manifests: applied all or nothing, looked at, removed.
+
+mod differences;
+mod references;
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use slipway_domain::{
+    api::{ApplyAnswer, ApplyRequest, Change, ChangeAction},
+    event::Actor,
+    manifest::{
+        Kind, Manifest,
+        parse::{Problem as TextProblem, parse_json},
+    },
+};
+use slipway_store::ManifestChange;
+
+use crate::{app::App, operations::audit, problem::Problem, world::World};
+
+/// Applies manifests, or only tells what would change. Any problem in any of them changes nothing.
+pub async fn apply(app: &App, request: &ApplyRequest, actor: &Actor) -> Result<ApplyAnswer, Problem> {
+    let manifests = read(&request.manifests)?;
+    let world = app.world().await?;
+    let mut after = world.clone();
+    manifests.iter().for_each(|manifest| after.put(manifest.clone()));
+    let problems: Vec<TextProblem> =
+        manifests.iter().flat_map(|manifest| references::problems(manifest, &after)).collect();
+    if !problems.is_empty() {
+        return Err(Problem::problems(problems));
+    }
+    let before = world.manifests();
+    let changes: Vec<Change> = manifests.iter().map(|manifest| change(&before, manifest)).collect();
+    if !request.dry_run {
+        store(app, &manifests, &changes, actor).await?;
+    }
+    Ok(ApplyAnswer { changes, dry_run: request.dry_run })
+}
+
+/// Removes a manifest that no other needs.
+pub async fn remove(app: &App, kind: Kind, name: &str, actor: &Actor) -> Result<(), Problem> {
+    let manifest = get(app, kind, name).await?;
+    let mut after = app.world().await?;
+    after.remove(&manifest);
+    let broken: Vec<String> = after
+        .manifests()
+        .iter()
+        .filter(|other| !references::problems(other, &after).is_empty())
+        .map(|other| format!("{} {}", other.kind().as_str(), other.name()))
+        .collect();
+    if !broken.is_empty() {
+        return Err(Problem::refusal(
+            "in-use",
+            format!("{} {name} is used by {}; change those first", kind.as_str(), broken.join(", ")),
+        ));
+    }
+    let entry = audit(actor, "remove", format!("{}/{name}", kind.plural()), "");
+    Ok(app.store.change_manifests(&[ManifestChange::Remove(kind, name.to_owned())], &[entry]).await?)
+}
+
+/// One manifest.
+pub async fn get(app: &App, kind: Kind, name: &str) -> Result<Manifest, Problem> {
+    app.store.manifest(kind, name).await?.ok_or_else(|| {
+        Problem::not_found(
+            "unknown-manifest",
+            format!("there is no {} `{name}`; apply its manifest first", kind.as_str()),
+        )
+    })
+}
+
+fn read(values: &[Value]) -> Result<Vec<Manifest>, Problem> {
+    let mut problems = Vec::new();
+    let mut manifests: Vec<Manifest> = Vec::new();
+    let mut seen = BTreeSet::new();
+    for value in values {
+        match parse_json(value) {
+            Ok(manifest) if seen.insert((manifest.kind(), manifest.name().to_owned())) => manifests.push(manifest),
+            Ok(twice) => problems.push(TextProblem {
+                file: None,
+                line: None,
+                message: format!("{} `{}` is there twice: keep one", twice.kind().as_str(), twice.name()),
+            }),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() { Ok(manifests) } else { Err(Problem::problems(problems)) }
+}
+
+fn change(before: &[Manifest], manifest: &Manifest) -> Change {
+    let (kind, name) = (manifest.kind(), manifest.name());
+    let old = before.iter().find(|old| old.kind() == kind && old.name() == name);
+    let differences = old.map(|old| differences::between(&body(old), &body(manifest))).unwrap_or_default();
+    let action = match old {
+        None => ChangeAction::Create,
+        Some(_) if differences.is_empty() => ChangeAction::Unchanged,
+        Some(_) => ChangeAction::Update,
+    };
+    Change { kind, name: name.to_owned(), action, differences }
+}
+
+fn body(manifest: &Manifest) -> Value {
+    serde_json::to_value(manifest).expect("invariant: a manifest has only string keys")
+}
+
+async fn store(app: &App, manifests: &[Manifest], changes: &[Change], actor: &Actor) -> Result<(), Problem> {
+    let differing = || manifests.iter().zip(changes).filter(|(_, change)| change.action != ChangeAction::Unchanged);
+    let puts: Vec<ManifestChange> =
+        differing().map(|(manifest, _)| ManifestChange::Put(Box::new(manifest.clone()))).collect();
+    if puts.is_empty() {
+        return Ok(());
+    }
+    let audits: Vec<_> = differing()
+        .map(|(_, change)| {
+            let detail = match change.action {
+                ChangeAction::Create => "created".to_owned(),
+                _ => change.differences.join("\n"),
+            };
+            audit(actor, "apply", format!("{}/{}", change.kind.plural(), change.name), detail)
+        })
+        .collect();
+    Ok(app.store.change_manifests(&puts, &audits).await?)
+}

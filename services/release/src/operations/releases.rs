@@ -1,0 +1,222 @@
+//! Releases: made once, with every image resolved to its digest at the registry.
+
+use std::collections::BTreeMap;
+
+use chrono::Utc;
+use slipway_domain::{
+    api::{CreateRelease, ReleaseView},
+    event::Actor,
+    image::ImageRef,
+    manifest::{Feed, Kind, Manifest, PackageSource, Project},
+    name::{FeedName, PackageName, ProjectName},
+    release::{Package, PullCredentials, ReleaseSnapshot},
+    text::did_you_mean,
+};
+use slipway_engine::channel;
+use slipway_store::{ReleaseRow, StoreError};
+
+use crate::{app::App, operations::audit, problem::Problem, registry};
+
+/// Makes a release. One of the same version and the same images is simply told again.
+pub async fn create(
+    app: &App,
+    project: &ProjectName,
+    body: CreateRelease,
+    actor: Actor,
+) -> Result<ReleaseView, Problem> {
+    let project = project_of(app, project).await?;
+    let channel = channel::find(&project, body.channel.as_ref())
+        .map_err(|message| Problem::unprocessable("unknown-channel", message))?;
+    let rules = channel::Rules::parse(&channel).map_err(|m| Problem::unprocessable("invalid-manifest", m))?;
+    known_packages(&project, &body)?;
+    let mut packages = BTreeMap::new();
+    for (name, source) in &project.packages {
+        let tag = body.packages.get(name).map(String::as_str);
+        packages.insert(name.clone(), package(app, name, source, tag, &rules).await?);
+    }
+    let version = version(&project, &body, &packages)?;
+    let snapshot = ReleaseSnapshot {
+        project: project.name.clone(),
+        version,
+        channel: channel.name,
+        packages,
+        steps: project.steps,
+        variables: project.variables,
+        created_at: Utc::now(),
+    };
+    keep(app, ReleaseRow { snapshot, created_by: actor }).await
+}
+
+/// One release.
+pub async fn get(app: &App, project: &ProjectName, version: &str) -> Result<ReleaseRow, Problem> {
+    project_of(app, project).await?;
+    app.store.release(project, version).await?.ok_or_else(|| {
+        Problem::not_found(
+            "unknown-release",
+            format!("project {project} has no release `{version}`; `slipway release list {project}` shows them"),
+        )
+    })
+}
+
+/// The newest releases of a project, newest first.
+pub async fn list(app: &App, project: &ProjectName, limit: u64) -> Result<Vec<ReleaseView>, Problem> {
+    project_of(app, project).await?;
+    Ok(app.store.releases_of(project, limit).await?.iter().map(view).collect())
+}
+
+/// The Project manifest.
+pub async fn project_of(app: &App, name: &ProjectName) -> Result<Project, Problem> {
+    if let Some(Manifest::Project(project)) = app.store.manifest(Kind::Project, name.as_str()).await? {
+        return Ok(*project);
+    }
+    let known = app.store.manifests_of(Kind::Project).await?;
+    Err(Problem::not_found(
+        "unknown-project",
+        format!(
+            "there is no project `{name}`{}; apply its manifest first",
+            did_you_mean(name.as_str(), known.iter().map(Manifest::name))
+        ),
+    ))
+}
+
+/// A release as the API shows it.
+pub fn view(row: &ReleaseRow) -> ReleaseView {
+    let snapshot = &row.snapshot;
+    ReleaseView {
+        project: snapshot.project.clone(),
+        version: snapshot.version.clone(),
+        channel: snapshot.channel.clone(),
+        packages: snapshot.packages.iter().map(|(name, package)| (name.clone(), package.image.clone())).collect(),
+        created_at: snapshot.created_at,
+        created_by: row.created_by.clone(),
+    }
+}
+
+fn known_packages(project: &Project, body: &CreateRelease) -> Result<(), Problem> {
+    let known = || project.packages.keys().map(|name| name.as_str());
+    match body.packages.keys().find(|name| !project.packages.contains_key(*name)) {
+        Some(name) => Err(Problem::unprocessable(
+            "unknown-package",
+            format!("project {} has no package `{name}`{}", project.name, did_you_mean(name.as_str(), known())),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// The image of a package: the tag given, or the newest that the channel takes.
+async fn package(
+    app: &App,
+    name: &PackageName,
+    source: &PackageSource,
+    tag: Option<&str>,
+    rules: &channel::Rules,
+) -> Result<Package, Problem> {
+    let feed = feed_of(app, &source.feed).await?;
+    let tag = match tag {
+        Some(tag) => {
+            rules.check(tag).map_err(|reason| {
+                Problem::unprocessable("channel-refuses", format!("the channel does not take package {name}: {reason}"))
+            })?;
+            tag.to_owned()
+        }
+        None => newest(app, name, source, &feed, rules).await?,
+    };
+    let digest = registry::resolve(app, &feed, &source.image, &tag).await?;
+    let image = ImageRef { registry: feed.registry.clone(), repository: source.image.clone(), tag, digest };
+    Ok(Package { image, credentials: pull_credentials(app, &feed).await? })
+}
+
+async fn newest(
+    app: &App,
+    name: &PackageName,
+    source: &PackageSource,
+    feed: &Feed,
+    rules: &channel::Rules,
+) -> Result<String, Problem> {
+    let tags = registry::tags(app, feed, &source.image).await?;
+    let choice = channel::choose(rules, &tags);
+    choice.chosen.ok_or_else(|| {
+        let refused: Vec<_> = choice.rejected.iter().take(3).map(|r| r.reason.as_str()).collect();
+        let why = if refused.is_empty() { "it has no tags".to_owned() } else { refused.join("; ") };
+        Problem::unprocessable(
+            "no-version",
+            format!("{}/{} has no tag that the channel takes for package {name}: {why}", feed.registry, source.image),
+        )
+    })
+}
+
+async fn feed_of(app: &App, name: &FeedName) -> Result<Feed, Problem> {
+    match app.store.manifest(Kind::Feed, name.as_str()).await? {
+        Some(Manifest::Feed(feed)) => Ok(feed),
+        _ => Err(Problem::unprocessable(
+            "unknown-manifest",
+            format!("there is no Feed `{name}`; apply its manifest first"),
+        )),
+    }
+}
+
+/// How executors sign in at the feed: the password by reference.
+pub async fn pull_credentials(app: &App, feed: &Feed) -> Result<Option<PullCredentials>, Problem> {
+    let Some(credentials) = &feed.credentials else { return Ok(None) };
+    let name = &credentials.password.secret;
+    let password = app.newest_secret(name).await?.ok_or_else(|| {
+        Problem::unprocessable(
+            "unknown-secret",
+            format!(
+                "feed {} signs in with secret `{name}`, which has no value; `slipway secret set {name}`",
+                feed.name
+            ),
+        )
+    })?;
+    Ok(Some(PullCredentials { username: credentials.username.clone(), password }))
+}
+
+/// The release's version: as asked, or the tag of the project's first package.
+fn version(
+    project: &Project,
+    body: &CreateRelease,
+    packages: &BTreeMap<PackageName, Package>,
+) -> Result<String, Problem> {
+    let first = project.packages.keys().next().and_then(|name| packages.get(name)).map(|p| p.image.tag.clone());
+    let version = body.version.clone().or(first).ok_or_else(|| {
+        Problem::unprocessable(
+            "invalid-version",
+            format!("project {} has no packages; say the release's version", project.name),
+        )
+    })?;
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '+');
+    if version.is_empty() || version.len() > 128 || !version.chars().all(good) {
+        return Err(Problem::unprocessable(
+            "invalid-version",
+            format!("`{version}` can not be a release's version: use 1 to 128 letters, digits, `.`, `-`, `_`, `+`"),
+        ));
+    }
+    Ok(version)
+}
+
+async fn keep(app: &App, row: ReleaseRow) -> Result<ReleaseView, Problem> {
+    let (project, version) = (&row.snapshot.project, &row.snapshot.version);
+    let images: Vec<String> = row.snapshot.packages.values().map(|p| p.image.to_string()).collect();
+    let entry =
+        audit(&row.created_by, "release.create", format!("project/{project}/release/{version}"), images.join("\n"));
+    match app.store.add_release(&row, &entry).await {
+        Ok(()) => Ok(view(&row)),
+        Err(StoreError::Exists { .. }) => {
+            let there = get(app, project, version).await?;
+            if digests(&there) == digests(&row) {
+                return Ok(view(&there));
+            }
+            Err(Problem::refusal(
+                "release-exists",
+                format!(
+                    "release {version} of {project} exists with other images; a release never changes, choose another version"
+                ),
+            ))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn digests(row: &ReleaseRow) -> BTreeMap<&PackageName, &str> {
+    row.snapshot.packages.iter().map(|(name, package)| (name, package.image.digest.as_str())).collect()
+}

@@ -1,0 +1,200 @@
+//! From a release and the world to a [`Request`]: everything that a deployment needs, by value.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use slipway_domain::{
+    event::Actor,
+    id::DeploymentId,
+    manifest::{Action, Scope, Variable},
+    name::{EnvironmentName, SecretName, TeamName},
+    release::{RULES_VERSION, ReleaseSnapshot, Request, TargetSnapshot},
+    secret::SecretRef,
+};
+
+use crate::{app::App, problem::Problem, world::World};
+
+/// What was asked for, and by whom.
+pub struct Asked {
+    /// The deployment's id.
+    pub id: DeploymentId,
+    /// Where to.
+    pub environment: EnvironmentName,
+    /// Who asks.
+    pub by: Actor,
+    /// The digest of what was asked.
+    pub body_digest: String,
+}
+
+/// Builds the request.
+pub async fn build(app: &App, world: &World, release: ReleaseSnapshot, asked: Asked) -> Result<Request, Problem> {
+    let known: BTreeMap<SecretName, SecretRef> = app
+        .store
+        .secrets()
+        .await?
+        .into_iter()
+        .map(|view| (view.name.clone(), SecretRef { name: view.name, version: view.version }))
+        .collect();
+    assemble(world, &known, release, asked)
+}
+
+fn assemble(
+    world: &World,
+    known: &BTreeMap<SecretName, SecretRef>,
+    mut release: ReleaseSnapshot,
+    asked: Asked,
+) -> Result<Request, Problem> {
+    let mut wanted: BTreeSet<SecretName> = release
+        .variables
+        .iter()
+        .filter(|variable| may_hold(variable, &asked.environment, &release))
+        .filter_map(|variable| variable.secret.clone())
+        .collect();
+    // A password that was changed since the release was made is taken as it is now.
+    for package in release.packages.values_mut() {
+        if let Some(credentials) = &mut package.credentials {
+            wanted.insert(credentials.password.name.clone());
+            if let Some(newest) = known.get(&credentials.password.name) {
+                credentials.password = newest.clone();
+            }
+        }
+    }
+    let missing: Vec<&str> =
+        wanted.iter().filter(|name| !known.contains_key(*name)).map(|name| name.as_str()).collect();
+    if let Some(first) = missing.first() {
+        return Err(Problem::unprocessable(
+            "unknown-secret",
+            format!(
+                "the deployment needs secrets that have no value: {}; `slipway secret set {first}`",
+                missing.join(", ")
+            ),
+        ));
+    }
+    Ok(Request {
+        id: asked.id,
+        targets: targets(world, &asked.environment),
+        secrets: wanted.iter().filter_map(|name| known.get(name).cloned()).collect(),
+        teams: teams(world, &release)?,
+        environment: asked.environment,
+        release,
+        requested_by: asked.by,
+        body_digest: asked.body_digest,
+        rules_version: RULES_VERSION,
+    })
+}
+
+/// Whether a variable can be of use in a deployment of this release to this environment.
+fn may_hold(variable: &Variable, environment: &EnvironmentName, release: &ReleaseSnapshot) -> bool {
+    let Scope { environment: environments, channel, .. } = &variable.scope;
+    environments.as_ref().is_none_or(|names| names.contains(environment))
+        && channel.as_ref().is_none_or(|names| names.contains(&release.channel))
+}
+
+fn targets(world: &World, environment: &EnvironmentName) -> Vec<TargetSnapshot> {
+    world
+        .targets_of(environment)
+        .map(|target| TargetSnapshot {
+            name: target.name.clone(),
+            roles: target.roles.clone(),
+            docker: target.docker.clone(),
+            parallelism: target.parallelism,
+        })
+        .collect()
+}
+
+/// The teams that approvals name, with their members as they are now.
+fn teams(
+    world: &World,
+    release: &ReleaseSnapshot,
+) -> Result<BTreeMap<TeamName, Vec<slipway_domain::manifest::Member>>, Problem> {
+    let mut teams = BTreeMap::new();
+    for step in &release.steps {
+        let Action::Approval(approval) = &step.action else { continue };
+        for name in &approval.teams {
+            let team = world.teams.get(name).ok_or_else(|| {
+                Problem::unprocessable(
+                    "unknown-manifest",
+                    format!("step `{}` asks team `{name}`, which is not there; apply its manifest first", step.name),
+                )
+            })?;
+            teams.insert(name.clone(), team.members.clone());
+        }
+    }
+    Ok(teams)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::Utc;
+    use serde_json::json;
+    use slipway_domain::{manifest::parse::parse_json, name::PersonName};
+
+    use super::*;
+
+    fn world() -> World {
+        let manifests = [
+            json!({"kind": "Environment", "name": "staging"}),
+            json!({"kind": "Target", "name": "b", "environments": ["staging"], "docker": "unix:///b"}),
+            json!({"kind": "Target", "name": "a", "environments": ["staging"], "docker": "unix:///a"}),
+            json!({"kind": "Target", "name": "c", "environments": ["production"], "docker": "unix:///c"}),
+            json!({"kind": "Team", "name": "ops", "members": ["ana"]}),
+            json!({"kind": "Team", "name": "other", "members": ["ben"]}),
+        ];
+        World::of(manifests.iter().map(|m| parse_json(m).unwrap()))
+    }
+
+    fn release() -> ReleaseSnapshot {
+        serde_json::from_value(json!({
+            "project": "shop", "version": "1.0.0", "channel": "default", "created_at": Utc::now(),
+            "packages": {"web": {
+                "image": {"registry": "r", "repository": "w", "tag": "1.0.0", "digest": format!("sha256:{}", "0".repeat(64))},
+                "credentials": {"username": "u", "password": {"name": "pull", "version": 1}}
+            }},
+            "steps": [{"name": "ask", "approval": {"teams": ["ops"]}}],
+            "variables": [
+                {"name": "A", "secret": "everywhere"},
+                {"name": "B", "secret": "production-only", "scope": {"environment": "production"}}
+            ]
+        }))
+        .unwrap()
+    }
+
+    fn asked() -> Asked {
+        Asked {
+            id: DeploymentId::derive(&["x"]),
+            environment: EnvironmentName::new("staging").unwrap(),
+            by: Actor::Person { name: PersonName::new("ana").unwrap(), via: "api".into() },
+            body_digest: String::new(),
+        }
+    }
+
+    fn secrets(names: &[(&str, u32)]) -> BTreeMap<SecretName, SecretRef> {
+        names
+            .iter()
+            .map(|(name, version)| {
+                let name = SecretName::new(*name).unwrap();
+                (name.clone(), SecretRef { name, version: *version })
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_request_takes_what_the_environment_needs_and_nothing_else() {
+        let known = secrets(&[("everywhere", 3), ("pull", 2), ("unused", 1)]);
+        let request = assemble(&world(), &known, release(), asked()).unwrap();
+        let targets: Vec<_> = request.targets.iter().map(|t| t.name.as_str()).collect();
+        assert_eq!(targets, ["a", "b"]);
+        let secrets: Vec<_> = request.secrets.iter().map(|s| (s.name.as_str(), s.version)).collect();
+        assert_eq!(secrets, [("everywhere", 3), ("pull", 2)]);
+        let credentials = request.release.packages.values().next().unwrap().credentials.clone().unwrap();
+        assert_eq!(credentials.password.version, 2, "the password as it is now");
+        assert_eq!(request.teams.len(), 1);
+    }
+
+    #[test]
+    fn a_secret_without_a_value_is_refused_by_name() {
+        let problem = assemble(&world(), &secrets(&[("pull", 1)]), release(), asked()).unwrap_err();
+        assert_eq!(problem.code(), "unknown-secret");
+        assert!(problem.detail().contains("everywhere"), "{problem}");
+        assert!(!problem.detail().contains("production-only"), "{problem}");
+    }
+}

@@ -1,0 +1,289 @@
+//! The log, folded into memory and into rows.
+//!
+//! Memory is folded from the first message at every start; rows are written only beyond their
+//! offset, together with it. Whoever waits for a sequence waits for the rows.
+
+mod audits;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{PoisonError, RwLock},
+    time::Duration,
+};
+
+use slipway_bus::{BusError, Fold};
+use slipway_domain::{api::DeploymentView, event::Recorded, id::DeploymentId};
+use slipway_engine::{State, view};
+use slipway_store::{Batch, DeploymentChange, Projected};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::{app::Shared, problem::Problem};
+
+/// Most messages that one transaction takes.
+const BATCH: usize = 500;
+/// How long a reader waits for a sequence.
+const WAIT: Duration = Duration::from_secs(5);
+const FIRST_RETRY: Duration = Duration::from_millis(200);
+const LAST_RETRY: Duration = Duration::from_secs(5);
+
+/// The folded log.
+#[derive(Debug)]
+pub struct Folded {
+    state: RwLock<State>,
+    projected: watch::Sender<u64>,
+}
+
+impl Default for Folded {
+    fn default() -> Self {
+        Self { state: RwLock::new(State::new()), projected: watch::Sender::new(0) }
+    }
+}
+
+/// Why the fold can not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum FoldError {
+    /// The log, or the right to read it, is gone for good.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// The log ends before, or differs from, what the database has seen of it.
+    #[error(
+        "LOG_REGRESSION: the database has seen message {seen} of the log, {found}; NATS lost data or is another one. Stop all services and bring back the log that belongs to this database"
+    )]
+    Regression {
+        /// The highest sequence that the database holds.
+        seen: u64,
+        /// What the log has instead.
+        found: String,
+    },
+    /// Somebody put the database back to an earlier state.
+    #[error(
+        "the database went back from message {from} to {to} while this service was using it; start the service again"
+    )]
+    DatabaseWentBack {
+        /// Where it stood.
+        from: u64,
+        /// Where it stands.
+        to: u64,
+    },
+}
+
+impl Folded {
+    /// Looks at the folded state. `look` must be quick: the fold waits for it.
+    pub fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The sequence that memory and rows have both reached.
+    pub fn seq(&self) -> u64 {
+        *self.projected.borrow()
+    }
+
+    /// Tells whenever memory and rows have reached a further sequence.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.projected.subscribe()
+    }
+
+    /// Waits until memory and rows have reached a sequence.
+    pub async fn reached(&self, seq: u64) -> Result<(), Problem> {
+        if self.reached_within(seq, WAIT).await {
+            return Ok(());
+        }
+        Err(Problem::unavailable(
+            "behind",
+            format!("the service has read the log up to {}, not {seq} yet; ask again in a moment", self.seq()),
+        ))
+    }
+
+    /// Waits for a sequence for some time; whether it came.
+    pub async fn reached_within(&self, seq: u64, wait: Duration) -> bool {
+        let mut projected = self.watch();
+        let reached = tokio::time::timeout(wait, projected.wait_for(|now| *now >= seq)).await;
+        matches!(reached, Ok(Ok(_)))
+    }
+
+    fn apply(&self, recorded: &Recorded) -> Vec<DeploymentId> {
+        let applied = self.state.write().unwrap_or_else(PoisonError::into_inner).apply(recorded);
+        for reason in &applied.void {
+            tracing::debug!(seq = recorded.seq, reason, "void");
+        }
+        applied.touched
+    }
+}
+
+/// Folds until shutdown, or until it can not go on.
+pub async fn run(app: Shared, shutdown: CancellationToken) -> Result<(), FoldError> {
+    let goal = app.bus.head().await?;
+    let mut projector = Projector::start(app, goal).await?;
+    projector.ready_at(0);
+    let (sender, mut messages) = mpsc::channel(2 * BATCH);
+    let reader = tokio::spawn(read(projector.app.bus.fold(1), sender, shutdown.clone()));
+    let mut batch = Vec::new();
+    let result = loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break Ok(()),
+            received = messages.recv_many(&mut batch, BATCH) => {
+                if received == 0 {
+                    break Ok(());
+                }
+            }
+        }
+        if let Err(error) = projector.take(std::mem::take(&mut batch), &shutdown).await {
+            break Err(error);
+        }
+    };
+    reader.abort();
+    match (result, reader.await) {
+        (Ok(()), Ok(Err(error))) => Err(error),
+        (result, _) => result,
+    }
+}
+
+/// Reads the log ahead of the projector, so that what waits there becomes one batch.
+async fn read(mut fold: Fold, to: mpsc::Sender<Recorded>, shutdown: CancellationToken) -> Result<(), FoldError> {
+    loop {
+        let next = tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            next = fold.next() => next,
+        };
+        match next {
+            Ok(recorded) => {
+                if to.send(recorded).await.is_err() {
+                    return Ok(());
+                }
+            }
+            Err(error @ BusError::Unreadable { .. }) => tracing::error!(%error, "a message of the log is left out"),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Where the projection stands.
+struct Projector {
+    app: Shared,
+    /// The offset of the rows.
+    offset: u64,
+    /// The newest message that the archive had at the start; the log must still have it.
+    last_seen: Option<Recorded>,
+    /// The head of the log at the start.
+    goal: u64,
+    /// Views of unfinished deployments as the rows have them.
+    written: HashMap<DeploymentId, DeploymentView>,
+}
+
+impl Projector {
+    async fn start(app: Shared, goal: u64) -> Result<Self, FoldError> {
+        let (offset, last_seen) = loop {
+            let read = async { Ok((app.store.projected().await?, app.store.last_event().await?)) };
+            match read.await {
+                Ok(read) => break read,
+                Err(error) => failing(&app, &error).await,
+            }
+        };
+        if goal < offset {
+            return Err(FoldError::Regression { seen: offset, found: format!("but the log ends at {goal}") });
+        }
+        Ok(Self { app, offset, last_seen, goal, written: HashMap::new() })
+    }
+
+    /// Takes in messages: memory first, then rows, then whoever waits.
+    async fn take(&mut self, batch: Vec<Recorded>, shutdown: &CancellationToken) -> Result<(), FoldError> {
+        let Some(to) = batch.last().map(|recorded| recorded.seq) else { return Ok(()) };
+        let mut touched = BTreeSet::new();
+        for recorded in &batch {
+            self.same_log(recorded)?;
+            touched.extend(self.app.folded.apply(recorded));
+        }
+        metrics::counter!("slipway_release_folded_total").increment(batch.len() as u64);
+        let new: Vec<Recorded> = batch.into_iter().filter(|recorded| recorded.seq > self.offset).collect();
+        if new.is_empty() {
+            // Rows that somebody else wrote may differ from what was written here last.
+            touched.iter().for_each(|id| drop(self.written.remove(id)));
+        } else if !self.project(new, to, &touched, shutdown).await? {
+            return Ok(());
+        }
+        self.app.folded.projected.send_replace(to);
+        self.ready_at(to);
+        Ok(())
+    }
+
+    /// Writes the rows; false if shutdown came first.
+    async fn project(
+        &mut self,
+        events: Vec<Recorded>,
+        to: u64,
+        touched: &BTreeSet<DeploymentId>,
+        shutdown: &CancellationToken,
+    ) -> Result<bool, FoldError> {
+        let views: Vec<DeploymentView> = self
+            .app
+            .folded
+            .read(|state| touched.iter().filter_map(|id| Some(view::deployment(state.get(*id)?, to))).collect());
+        let changes = self.changes(&views);
+        let audits = audits::of(&events);
+        let mut batch = Batch { from: self.offset, to, events, changes, audits };
+        let mut pause = FIRST_RETRY;
+        loop {
+            match self.app.store.project(&batch).await {
+                Ok(Projected::Stored) => break,
+                Ok(Projected::Elsewhere(now)) if now < batch.from => {
+                    return Err(FoldError::DatabaseWentBack { from: batch.from, to: now });
+                }
+                // Another release service on the same database was faster.
+                Ok(Projected::Elsewhere(now)) => {
+                    self.written.clear();
+                    self.offset = now;
+                    if now >= to {
+                        return Ok(true);
+                    }
+                    batch.changes = self.changes(&views);
+                    batch.events.retain(|event| event.seq > now);
+                    batch.audits = audits::of(&batch.events);
+                    batch.from = now;
+                }
+                Err(error) => {
+                    failing(&self.app, &error).await;
+                    tokio::select! {
+                        () = shutdown.cancelled() => return Ok(false),
+                        () = tokio::time::sleep(pause) => pause = (pause * 2).min(LAST_RETRY),
+                    }
+                }
+            }
+        }
+        self.offset = to;
+        for view in views {
+            if view.summary.finished_at.is_some() {
+                self.written.remove(&view.summary.id);
+            } else {
+                self.written.insert(view.summary.id, view);
+            }
+        }
+        Ok(true)
+    }
+
+    fn changes(&self, views: &[DeploymentView]) -> Vec<DeploymentChange> {
+        views.iter().map(|view| DeploymentChange::between(self.written.get(&view.summary.id), view)).collect()
+    }
+
+    /// Refuses a log that is not the one that the archive was made from.
+    fn same_log(&self, recorded: &Recorded) -> Result<(), FoldError> {
+        match &self.last_seen {
+            Some(seen) if seen.seq == recorded.seq && seen.entry.id() != recorded.entry.id() => {
+                Err(FoldError::Regression { seen: seen.seq, found: "but the log has another message there".to_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn ready_at(&self, seq: u64) {
+        let state = if seq >= self.goal { Ok(()) } else { Err(format!("reading the log: {seq} of {}", self.goal)) };
+        self.app.readiness.set("fold", state);
+    }
+}
+
+/// Reports a failing database, and waits a moment.
+async fn failing(app: &Shared, error: &slipway_store::StoreError) {
+    tracing::error!(%error, "the projection waits for the database");
+    app.readiness.set("fold", Err(format!("the database fails: {error}")));
+    tokio::time::sleep(FIRST_RETRY).await;
+}

@@ -1,0 +1,53 @@
+//! Audit entries for what persons and triggers did through the log. They are written with the
+//! fold, so a deed is audited exactly when it is in the log.
+
+use slipway_domain::event::{Address, Entry, GateEvent, PlanEvent, Recorded};
+use slipway_store::Audit;
+
+/// The deeds among these messages.
+pub fn of(events: &[Recorded]) -> Vec<Audit> {
+    events.iter().flat_map(deeds).collect()
+}
+
+fn deeds(recorded: &Recorded) -> Vec<Audit> {
+    let entry = |action, detail| Audit {
+        at: recorded.at,
+        actor: recorded.entry.actor().clone(),
+        action,
+        subject: subject(&recorded.address),
+        detail,
+    };
+    match &recorded.entry {
+        Entry::Plan(envelope) => envelope
+            .events
+            .iter()
+            .filter_map(|event| match event {
+                PlanEvent::Requested { request } => Some(entry(
+                    "deployment.request",
+                    format!("{} {} to {}", request.project(), request.release.version, request.environment),
+                )),
+                PlanEvent::CancelRequested { reason } => Some(entry("deployment.cancel", reason.clone())),
+                _ => None,
+            })
+            .collect(),
+        Entry::Gate(envelope) => envelope
+            .events
+            .iter()
+            .filter_map(|event| match event {
+                GateEvent::Voted { verdict, note, .. } => {
+                    let note = note.as_deref().map(|note| format!(": {note}")).unwrap_or_default();
+                    Some(entry("gate.vote", format!("{verdict}{note}")))
+                }
+                _ => None,
+            })
+            .collect(),
+        Entry::Task(_) => Vec::new(),
+    }
+}
+
+fn subject(address: &Address) -> String {
+    match address {
+        Address::Gate(id, step, _) => format!("deployment/{id}/gate/{step}"),
+        address => format!("deployment/{}", address.deployment()),
+    }
+}

@@ -1,0 +1,97 @@
+//! Answers the holders of claims that ask for secrets.
+//!
+//! A value leaves only sealed to the key that the claim itself carries in the log, so asking in
+//! another's name gains nothing. Values are in no log line, no error and no trace.
+
+use std::time::Duration;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use nkeys::XKey;
+use slipway_domain::secret::{SecretAnswer, SecretRef, SecretRequest};
+use slipway_engine::{
+    State,
+    deployment::{Claim, TaskState},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use zeroize::Zeroizing;
+
+use crate::app::{App, Shared};
+
+/// How long a request waits for the fold before it is told to ask again; below the asker's patience.
+const WAIT: Duration = Duration::from_millis(1_500);
+
+/// Answers until shutdown.
+pub async fn run(app: Shared, shutdown: CancellationToken) -> Result<(), slipway_bus::BusError> {
+    let mut requests = app.bus.secret_requests().await?;
+    let answers = TaskTracker::new();
+    loop {
+        let next = tokio::select! {
+            () = shutdown.cancelled() => break,
+            next = requests.next() => next,
+        };
+        let Some((request, replier)) = next else { break };
+        let app = app.clone();
+        answers.spawn(async move {
+            let answer = answer(&app, &request).await;
+            if let SecretAnswer::Refused { reason } = &answer {
+                tracing::warn!(deployment.id = %request.deployment, task = %request.task, holder = %request.holder, reason, "secrets refused");
+            }
+            replier.answer(&answer).await;
+        });
+    }
+    answers.close();
+    answers.wait().await;
+    Ok(())
+}
+
+async fn answer(app: &App, request: &SecretRequest) -> SecretAnswer {
+    if !app.folded.reached_within(request.epoch, WAIT).await {
+        return SecretAnswer::Later;
+    }
+    let claim = match app.folded.read(|state| claim(state, request)) {
+        Ok(claim) => claim,
+        Err(reason) => return SecretAnswer::Refused { reason },
+    };
+    match sealed(app, &claim, &request.secrets).await {
+        Ok(answer) => answer,
+        Err(reason) => SecretAnswer::Refused { reason },
+    }
+}
+
+/// The claim that the request speaks of, if it holds and covers what is asked for.
+fn claim(state: &State, request: &SecretRequest) -> Result<Claim, String> {
+    let deployment = state.get(request.deployment).ok_or("the deployment is not known")?;
+    let task = deployment.progress.as_ref().and_then(|p| p.task(&request.task)).ok_or("the task is not known")?;
+    let claim = match &task.state {
+        TaskState::Running { claim, .. } if claim.epoch == request.epoch => claim,
+        TaskState::Running { .. } => return Err("another claim holds the task".to_owned()),
+        _ => return Err("nobody holds the task".to_owned()),
+    };
+    if claim.holder != request.holder {
+        return Err(format!("the claim is not of {}", request.holder));
+    }
+    match request.secrets.iter().find(|secret| !deployment.request.secrets.contains(secret)) {
+        Some(secret) => {
+            Err(format!("the deployment does not use version {} of secret {}", secret.version, secret.name))
+        }
+        None => Ok(claim.clone()),
+    }
+}
+
+async fn sealed(app: &App, claim: &Claim, secrets: &[SecretRef]) -> Result<SecretAnswer, String> {
+    let mut values: Vec<Zeroizing<String>> = Vec::with_capacity(secrets.len());
+    for secret in secrets {
+        let value = match app.open(secret).await {
+            Ok(value) => value,
+            // The failure is in the log already; the holder may ask again.
+            Err(_) => return Ok(SecretAnswer::Later),
+        };
+        values.push(value.ok_or_else(|| format!("secret {} was deleted", secret.name))?);
+    }
+    let texts: Vec<&str> = values.iter().map(|value| value.as_str()).collect();
+    let json = Zeroizing::new(serde_json::to_vec(&texts).expect("invariant: a list of texts is JSON"));
+    let recipient = XKey::from_public_key(&claim.key).map_err(|_| "the claim's key is not an xkey".to_owned())?;
+    let sender = XKey::new();
+    let sealed = sender.seal(&json, &recipient).map_err(|_| "the claim's key takes no box".to_owned())?;
+    Ok(SecretAnswer::Sealed { sender: sender.public_key(), sealed: STANDARD.encode(sealed) })
+}
