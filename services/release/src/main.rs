@@ -18,6 +18,7 @@ mod registry;
 mod secret_delivery;
 mod server;
 mod settings;
+mod web;
 mod world;
 
 use std::{io::Write as _, sync::Arc};

@@ -14,7 +14,7 @@ use axum::{
 use slipway_service::{ops, telemetry};
 use tracing::Instrument as _;
 
-use crate::{api, app::Shared, hooks};
+use crate::{api, app::Shared, hooks, web};
 
 /// Largest body of a request, in bytes.
 const BODY_LIMIT: usize = 1 << 20;
@@ -27,6 +27,7 @@ pub fn router(app: Shared) -> Router {
     Router::new()
         .merge(api::router())
         .merge(hooks::router())
+        .merge(web::router())
         .with_state(app)
         .merge(ops::router(readiness))
         .fallback(async || api::unknown_route())

@@ -15,7 +15,7 @@ use slipway_domain::{
 use slipway_engine::channel;
 use slipway_store::{ReleaseRow, StoreError};
 
-use crate::{app::App, operations::audit, problem::Problem, registry};
+use crate::{app::App, operations::audit, problem::Problem, promotion, registry};
 
 /// Makes a release. One of the same version and the same images is simply told again.
 pub async fn create(
@@ -44,7 +44,10 @@ pub async fn create(
         variables: project.variables,
         created_at: Utc::now(),
     };
-    keep(app, ReleaseRow { snapshot, created_by: actor }).await
+    let name = snapshot.project.clone();
+    let view = keep(app, ReleaseRow { snapshot, created_by: actor }).await?;
+    promotion::of_project(app, &name).await;
+    Ok(view)
 }
 
 /// One release.
