@@ -177,13 +177,21 @@ impl BusConfig {
 /// How this service proves itself to the server. No `Debug`: it holds the seed.
 enum Credentials {
     Anonymous,
+    Password { user: String, password: String },
     Seed(String),
     File { path: String, text: String },
 }
 
 impl Credentials {
+    /// Those in the URL, which the client library leaves alone.
+    fn from_url(url: &str) -> Self {
+        let first = url.split(',').next().and_then(|url| url.trim().parse::<async_nats::ServerAddr>().ok());
+        let both = first.and_then(|address| Some((address.username()?.to_owned(), address.password()?.to_owned())));
+        both.map_or(Self::Anonymous, |(user, password)| Self::Password { user, password })
+    }
+
     async fn read(config: &BusConfig) -> Result<Self, BusError> {
-        let Some(path) = &config.creds else { return Ok(Self::Anonymous) };
+        let Some(path) = &config.creds else { return Ok(Self::from_url(&config.url)) };
         let shown = path.display().to_string();
         let text = tokio::fs::read_to_string(path)
             .await
@@ -202,6 +210,9 @@ impl Credentials {
 fn options(config: &BusConfig, credentials: &Credentials, signals: Arc<Signals>) -> Result<ConnectOptions, BusError> {
     let options = match credentials {
         Credentials::Anonymous => ConnectOptions::new(),
+        Credentials::Password { user, password } => {
+            ConnectOptions::with_user_and_password(user.clone(), password.clone())
+        }
         Credentials::Seed(seed) => ConnectOptions::with_nkey(seed.clone()),
         // The parser's own words are left out: they might quote the file.
         Credentials::File { path, text } => ConnectOptions::with_credentials(text).map_err(|_| {

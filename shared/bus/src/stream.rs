@@ -103,6 +103,10 @@ impl Bus {
         loop {
             let started = Instant::now();
             let Err(error) = self.inner.js.create_stream(wanted.clone()).await else {
+                if shrunk {
+                    wanted.max_bytes /= 2;
+                    self.inner.js.update_stream(wanted.clone()).await.map_err(|e| unanswered("STREAM.UPDATE", &e))?;
+                }
                 tracing::info!(stream = wanted.name, max_bytes = wanted.max_bytes, "stream made");
                 return Ok(());
             };
@@ -116,7 +120,7 @@ impl Bus {
                     return verify(&wanted, &stream.cached_info().config);
                 }
                 code if NO_ROOM.contains(&code) && wanted.max_bytes > SMALLEST => {
-                    wanted.max_bytes /= if shrunk { 2 } else { 4 };
+                    wanted.max_bytes /= 2;
                     shrunk = true;
                     tracing::warn!(stream = wanted.name, max_bytes = wanted.max_bytes, reason = %server, "trying a smaller stream");
                 }

@@ -1,0 +1,67 @@
+//! Streams are made once, checked ever after, and fit into small servers.
+
+use async_nats::jetstream::{self, stream};
+use slipway_bus::{Bus, BusError};
+use slipway_domain::presence::Role;
+
+use crate::{
+    nats::{Nats, soon},
+    plan, started,
+};
+
+#[tokio::test]
+async fn several_services_may_make_the_streams_at_the_same_time() -> anyhow::Result<()> {
+    let nats = Nats::start()?;
+    let waiting = tokio::spawn({
+        let config = nats.config(Role::Executor, "executor-1");
+        async move { Bus::connect(&config).await?.await_streams().await }
+    });
+    let makers = ["a", "b", "c"].map(|id| {
+        let config = nats.config(Role::Planner, id);
+        async move { Bus::connect(&config).await?.ensure_streams().await }
+    });
+    for made in futures::future::join_all(makers).await {
+        made?;
+    }
+    soon("the one that waits", waiting).await??;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_existing_stream_that_may_forget_is_refused_by_name() -> anyhow::Result<()> {
+    let nats = Nats::start()?;
+    let js = jetstream::new(async_nats::connect(nats.url()).await?);
+    js.create_stream(stream::Config {
+        name: "DEPLOYMENTS".into(),
+        subjects: vec!["deployment.>".into()],
+        ..Default::default()
+    })
+    .await?;
+    let bus = Bus::connect(&nats.config(Role::Planner, "planner-1")).await?;
+    let error = bus.ensure_streams().await.unwrap_err();
+    assert!(matches!(error, BusError::Settings { .. }), "{error}");
+    assert!(error.to_string().contains("stream DEPLOYMENTS has discard Old, but Slipway needs discard New"), "{error}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_with_little_room_gets_smaller_streams() -> anyhow::Result<()> {
+    let nats = Nats::start_with("", "max_file: 1GB\n max_mem: 128MB")?;
+    let bus = nats.bus().await?;
+    assert_eq!(bus.append(&plan(), 0, &started()).await?.seq(), Some(1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn connecting_waits_for_a_server_that_is_not_there_yet() -> anyhow::Result<()> {
+    let mut nats = Nats::start()?;
+    nats.kill9();
+    let connecting = tokio::spawn({
+        let config = nats.config(Role::Planner, "planner-1");
+        async move { Bus::connect(&config).await }
+    });
+    tokio::task::yield_now().await;
+    nats.restart()?;
+    soon("the connection", connecting).await??.ensure_streams().await?;
+    Ok(())
+}
