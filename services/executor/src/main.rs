@@ -29,7 +29,7 @@ fn main() -> anyhow::Result<()> {
 async fn run(settings: Settings) -> anyhow::Result<()> {
     let telemetry = telemetry::init("slipway-executor");
     let shutdown = shutdown::token();
-    let readiness = Readiness::new(&["nats"]);
+    let readiness = Readiness::new(&["nats", "worker"]);
     let operators = tokio::spawn(ops::serve(settings.address(), ops::router(readiness.clone()), shutdown.clone()));
     let steps = Steps::new(settings.worker_docker.clone(), settings::probe_client()?);
     let worker = settings.worker_config()?;

@@ -125,9 +125,9 @@ impl Task<'_> {
         }
     }
 
-    /// Output of a container, line by line.
+    /// A whole line of a container's output.
     pub fn print(&self, stream: Stream, line: &str) {
-        self.held.print(stream, line);
+        self.held.print(stream, &format!("{line}\n"));
     }
 
     /// User name and password for a pull.

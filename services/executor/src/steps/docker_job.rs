@@ -28,6 +28,8 @@ const GRACE_SECS: i32 = 10;
 const POLL: Duration = Duration::from_millis(200);
 /// How long the last lines of output are waited for.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+/// The same after a cancel, when the attempt itself has little time left.
+const LAST_WORDS_OF_CANCELLED: Duration = Duration::from_secs(1);
 
 /// Runs the job, or goes on with what an earlier holder left.
 pub async fn perform(task: &Task<'_>, work: &RunJob) -> Result<Outputs, Stop> {
@@ -53,7 +55,7 @@ pub async fn perform(task: &Task<'_>, work: &RunJob) -> Result<Outputs, Stop> {
         }
         Err(Stop::Cancelled) => {
             let result = cancel(task, &engine, &kept.id).await;
-            output.drain(LAST_WORDS, |stream, line| task.print(stream, line)).await;
+            output.drain(LAST_WORDS_OF_CANCELLED, |stream, line| task.print(stream, line)).await;
             result
         }
         Err(stop) => Err(stop),

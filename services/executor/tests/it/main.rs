@@ -1,0 +1,9 @@
+//! The executor as a process, with a real NATS, Docker engine, registry and database. The tests play
+//! the planner: they ring, and read the log.
+
+mod job;
+mod replace;
+mod run;
+mod sql;
+mod stage;
+mod survive;

@@ -1,0 +1,118 @@
+//! `docker-run` where a container stands already: the old one stays until the new one is good.
+
+use anyhow::Result;
+use slipway_domain::{event::TaskEvent, order::Work};
+use slipway_integration_tests::{machine, ports, wait};
+
+use crate::{
+    run::container,
+    stage::{Stage, get},
+};
+
+#[tokio::test]
+async fn a_good_container_replaces_the_old_one_and_a_bad_one_does_not() -> Result<()> {
+    let stage = Stage::start().await?;
+    let first = stage.ask("web", Work::DockerRun(container(stage.page("web", "one", true).await?, None)));
+    stage.succeed(&first).await?;
+
+    let bad = stage.ask("web", Work::DockerRun(container(stage.page("web", "bad", false).await?, None)));
+    let failure = stage.fail(&bad).await?;
+    assert!(failure.message.contains("answered 404"), "{}", failure.message);
+    assert!(failure.message.contains("serves again"), "{}", failure.message);
+    assert!(failure.tail.iter().any(|line| line == "serving"), "{:?}", failure.tail);
+    let left = stage.containers().await?;
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!((left[0].0.as_str(), left[0].1.as_str()), (first.name("shop-web").as_str(), "running"));
+
+    let second = stage.ask("web", Work::DockerRun(container(stage.page("web", "two", true).await?, None)));
+    let outputs = stage.succeed(&second).await?;
+    assert_eq!(get(outputs["ports"]["80"].as_u64().unwrap()).await?, "two");
+    let left = stage.containers().await?;
+    assert_eq!(left.len(), 1, "the old one is gone: {left:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn with_a_fixed_host_port_the_old_one_stops_first_and_comes_back() -> Result<()> {
+    let stage = Stage::start().await?;
+    let port = ports::reserve()?;
+    let host = Some(port.number());
+    let served = u64::from(port.number());
+    let first = stage.ask("web", Work::DockerRun(container(stage.page("web", "one", true).await?, host)));
+    stage.succeed(&first).await?;
+    assert_eq!(get(served).await?, "one");
+
+    let bad = stage.ask("web", Work::DockerRun(container(stage.page("web", "bad", false).await?, host)));
+    let failure = stage.fail(&bad).await?;
+    assert!(failure.message.contains("serves again"), "{}", failure.message);
+    assert_eq!(get(served).await?, "one");
+
+    let ends = stage.ask("web", Work::DockerRun(container(stage.script("web", "exit 4").await?, host)));
+    let failure = stage.fail(&ends).await?;
+    assert!(failure.message.contains("exit code 4"), "{}", failure.message);
+    assert_eq!(get(served).await?, "one");
+
+    let second = stage.ask("web", Work::DockerRun(container(stage.page("web", "two", true).await?, host)));
+    let outputs = stage.succeed(&second).await?;
+    assert_eq!(outputs["ports"]["80"], served);
+    assert_eq!(get(served).await?, "two");
+    assert_eq!(stage.containers().await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_port_of_somebody_else_fails_the_step_and_leaves_the_old_one_alone() -> Result<()> {
+    let stage = Stage::start().await?;
+    let port = ports::reserve()?;
+    let _taken = std::net::TcpListener::bind(("0.0.0.0", port.number()))?;
+    let first = stage.ask("web", Work::DockerRun(container(stage.page("web", "one", true).await?, None)));
+    let served = stage.succeed(&first).await?["ports"]["80"].as_u64().unwrap();
+    let image = stage.page("web", "two", true).await?;
+    let failure = stage.fail(&stage.ask("web", Work::DockerRun(container(image, Some(port.number()))))).await?;
+    assert!(failure.message.contains("has that port"), "{}", failure.message);
+    assert_eq!(get(served).await?, "one");
+    assert_eq!(stage.containers().await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_cancel_during_the_wait_brings_the_old_one_back() -> Result<()> {
+    let stage = Stage::start().await?;
+    let port = ports::reserve()?;
+    let host = Some(port.number());
+    let first = stage.ask("web", Work::DockerRun(container(stage.page("web", "one", true).await?, host)));
+    stage.succeed(&first).await?;
+
+    let mut slow = container(stage.page("web", "bad", false).await?, host);
+    slow.health.as_mut().unwrap().within = slipway_domain::duration::Span::secs(60);
+    let ask = stage.ask("web", Work::DockerRun(slow));
+    let head = stage.ring(&ask).await?;
+    stage.until_printed(&ask, "serving").await;
+    stage.cancel(&ask).await?;
+    assert_eq!(stage.end(&ask, head).await?, TaskEvent::Cancelled);
+    assert_eq!(get(u64::from(port.number())).await?, "one");
+    assert_eq!(stage.containers().await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_name_that_somebody_else_took_is_left_alone() -> Result<()> {
+    let stage = Stage::start().await?;
+    let image = stage.page("web", "one", true).await?;
+    let ask = stage.ask("web", Work::DockerRun(container(image.clone(), None)));
+    machine::run("docker", &["pull", &image.pinned()]).await?;
+    let label = format!("slipway.project={}", stage.project);
+    let name = ask.name("shop-web");
+    machine::run("docker", &["create", "--name", &name, "--label", &label, &image.pinned(), "/x"]).await?;
+    let failure = stage.fail(&ask).await?;
+    assert!(failure.message.contains("which this step did not make"), "{}", failure.message);
+    wait::until("the foreign container is there", || async {
+        stage
+            .containers()
+            .await
+            .map_err(|e| e.to_string())
+            .and_then(|all| if all.len() == 1 { Ok(()) } else { Err(format!("{all:?}")) })
+    })
+    .await;
+    Ok(())
+}

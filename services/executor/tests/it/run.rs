@@ -1,0 +1,144 @@
+//! `docker-run`: the first container of a place, its health, its outputs, its secrets.
+
+use anyhow::Result;
+use slipway_domain::{
+    duration::Span,
+    event::FailureKind,
+    image::ImageRef,
+    manifest::{Health, HttpProbe, TcpProbe},
+    order::{PortMapping, RunContainer, Work},
+};
+use slipway_integration_tests::machine;
+
+use crate::stage::{Stage, get};
+
+/// A container with port 80 that must answer `/healthz`.
+pub fn container(image: ImageRef, host: Option<u16>) -> RunContainer {
+    RunContainer {
+        image,
+        credentials: None,
+        name: "shop-web".into(),
+        env: [("GREETING".to_owned(), "hello".to_owned())].into(),
+        ports: vec![PortMapping { ip: None, host, container: 80, protocol: "tcp".into() }],
+        command: None,
+        health: Some(Health {
+            http: Some(HttpProbe { port: 80, path: "/healthz".into() }),
+            within: Span::secs(5),
+            ..Health::default()
+        }),
+    }
+}
+
+#[tokio::test]
+async fn a_container_with_an_ephemeral_port_answers_and_its_outputs_say_where() -> Result<()> {
+    let stage = Stage::start().await?;
+    let image = stage.page("web", "hello from 1.0.0", true).await?;
+    let ask = stage.ask("web", Work::DockerRun(container(image.clone(), None)));
+    let outputs = stage.succeed(&ask).await?;
+
+    let port = outputs["ports"]["80"].as_u64().expect("a port");
+    assert_eq!(get(port).await?, "hello from 1.0.0");
+    assert_eq!(outputs["name"], ask.name("shop-web"));
+    assert_eq!(outputs["image_digest"], image.digest.as_str());
+    assert_eq!(outputs["inspect"]["Id"], outputs["container_id"]);
+
+    let labels = "{{json .Config.Labels}} {{.HostConfig.RestartPolicy.Name}}";
+    let shown = machine::run("docker", &["inspect", "--format", labels, &ask.name("shop-web")]).await?;
+    for label in ["project", "environment", "release", "deployment", "step", "target", "attempt", "epoch", "spec"] {
+        assert!(shown.contains(&format!("\"slipway.{label}\":")), "{label}: {shown}");
+    }
+    assert!(shown.trim().ends_with("unless-stopped"), "{shown}");
+    stage.until_printed(&ask, "serving").await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_tcp_probe_is_not_fooled_by_a_published_port_without_a_listener() -> Result<()> {
+    let stage = Stage::start().await?;
+    let health = |port| Health { tcp: Some(TcpProbe { port }), within: Span::secs(2), ..Health::default() };
+    let listening = RunContainer { health: Some(health(80)), ..container(stage.page("web", "x", false).await?, None) };
+    stage.succeed(&stage.ask("web", Work::DockerRun(listening))).await?;
+    let deaf = RunContainer {
+        health: Some(health(80)),
+        ..container(stage.script("deaf", "trap 'exit 0' TERM; /bin/busybox sleep 60 & wait").await?, None)
+    };
+    let failure = stage.fail(&stage.ask("deaf", Work::DockerRun(deaf))).await?;
+    assert!(failure.message.contains("not good within 2s: TCP"), "{}", failure.message);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_healthcheck_of_the_image_counts_when_there_is_no_probe() -> Result<()> {
+    let stage = Stage::start().await?;
+    let command = r#"CMD ["/bin/sh","-c","trap 'exit 0' TERM; /bin/busybox sleep 60 & wait"]"#;
+    let check = |test: &str| format!("HEALTHCHECK --interval=300ms --retries=1 CMD {test}");
+    let bare = |image| RunContainer {
+        health: Some(Health { within: Span::secs(4), ..Health::default() }),
+        ports: Vec::new(),
+        ..container(image, None)
+    };
+    let good = stage.image("good", &[], &[command, &check("/bin/busybox true")]).await?;
+    stage.succeed(&stage.ask("good", Work::DockerRun(bare(good)))).await?;
+    let bad = stage.image("bad", &[], &[command, &check("echo no space left; /bin/busybox false")]).await?;
+    let failure = stage.fail(&stage.ask("bad", Work::DockerRun(bare(bad)))).await?;
+    assert!(failure.message.contains("its HEALTHCHECK says: no space left"), "{}", failure.message);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_container_that_ends_fails_at_once_with_its_code_and_last_words() -> Result<()> {
+    let stage = Stage::start().await?;
+    let image = stage.script("web", "echo starting; echo 'no database' >&2; exit 3").await?;
+    let ask = stage.ask("web", Work::DockerRun(RunContainer { health: None, ..container(image, None) }));
+    let failure = stage.fail(&ask).await?;
+    assert_eq!(failure.kind, FailureKind::Step);
+    assert!(failure.message.contains("ended with exit code 3"), "{}", failure.message);
+    assert!(failure.tail.iter().any(|line| line.contains("no database")), "{:?}", failure.tail);
+    assert_eq!(stage.containers().await?, [], "what failed is gone");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_secret_reaches_the_container_and_nothing_else() -> Result<()> {
+    let stage = Stage::start().await?;
+    let image =
+        stage.script("web", "trap 'exit 0' TERM; echo \"password is $PASSWORD\"; /bin/busybox sleep 60 & wait").await?;
+    let value = "canary-hunter2-canary";
+    let (reference, marker) = stage.secret("password", value);
+    let mut work = RunContainer { health: None, ports: Vec::new(), ..container(image, None) };
+    work.env.insert("PASSWORD".into(), format!("<{marker}>"));
+    let mut ask = stage.ask("web", Work::DockerRun(work));
+    ask.order.secrets.push(reference);
+    let outputs = stage.succeed(&ask).await?;
+
+    stage.until_printed(&ask, "password is <").await;
+    let printed = serde_json::to_string(&stage.logs(&ask).await)?;
+    let seen = format!("{printed}{}{}", serde_json::to_string(&outputs)?, stage.executor.output());
+    assert!(!seen.contains("hunter2"), "{seen}");
+    let env = machine::run("docker", &["inspect", "--format", "{{.Config.Env}}", &ask.name("shop-web")]).await?;
+    assert!(env.contains(&format!("PASSWORD=<{value}>")), "{env}");
+    let labels = machine::run("docker", &["inspect", "--format", "{{.Config.Labels}}", &ask.name("shop-web")]).await?;
+    assert!(!labels.contains("hunter2"), "{labels}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_engine_that_is_not_there_and_one_that_is_not_served_are_told_apart() -> Result<()> {
+    let stage = Stage::start().await?;
+    let image = stage.page("web", "x", true).await?;
+    for (endpoint, kind, words) in [
+        ("unix:///nowhere/docker.sock", FailureKind::Step, "does not answer"),
+        ("tcp://127.0.0.1:2375", FailureKind::Order, "unix:///path"),
+    ] {
+        let mut ask = stage.ask("web", Work::DockerRun(container(image.clone(), None)));
+        ask.order.docker = Some(endpoint.into());
+        let failure = stage.fail(&ask).await?;
+        assert_eq!(failure.kind, kind, "{}", failure.message);
+        assert!(failure.message.contains(words), "{}", failure.message);
+    }
+    let mut gone = image.clone();
+    gone.digest = slipway_domain::image::Digest::new(format!("sha256:{}", "0".repeat(64))).unwrap();
+    let failure = stage.fail(&stage.ask("web", Work::DockerRun(container(gone, None)))).await?;
+    assert!(failure.message.contains("pulling"), "{}", failure.message);
+    Ok(())
+}
