@@ -114,7 +114,7 @@ impl Keyring {
 fn create(path: &Path) -> std::io::Result<Zeroizing<String>> {
     let mut key = Zeroizing::new([0_u8; 32]);
     rand::rng().fill_bytes(&mut *key);
-    let text = Zeroizing::new(STANDARD.encode(&*key));
+    let text = Zeroizing::new(STANDARD.encode(key.as_slice()));
     write_private(path, &text)?;
     tracing::info!(path = %path.display(), "made a master key; keep a copy of it, secrets can not be read without");
     Ok(text)

@@ -3,6 +3,9 @@
 //! Three kinds: a *refusal* (a rule says no), a *problem list* (the input is wrong, all of it at
 //! once) and an *error* (the service failed; logged here, once, and told with a trace id only).
 
+#[cfg(test)]
+mod codes;
+
 use std::fmt;
 
 use axum::{
@@ -113,7 +116,7 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.0.code, self.0.detail)
+        write!(f, "{}: {}", self.code(), self.detail())
     }
 }
 

@@ -30,7 +30,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
             )),
             Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(Problem::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
-                "too-large",
+                "body-too-large",
                 "the body is larger than 1 MiB; apply fewer manifests at a time",
             )),
             Err(rejection) => Err(Problem::invalid("bad-request", rejection.body_text())),

@@ -16,7 +16,7 @@ use slipway_domain::{
 };
 use slipway_store::ManifestChange;
 
-use crate::{app::App, operations::audit, problem::Problem, world::World};
+use crate::{app::App, operations::audit, problem::Problem};
 
 /// Applies manifests, or only tells what would change. Any problem in any of them changes nothing.
 pub async fn apply(app: &App, request: &ApplyRequest, actor: &Actor) -> Result<ApplyAnswer, Problem> {

@@ -23,7 +23,7 @@ const PREFIX: &str = "slw_";
 pub fn random(prefix: &str) -> String {
     let mut bytes = Zeroizing::new([0_u8; 32]);
     rand::rng().fill_bytes(&mut *bytes);
-    format!("{prefix}{}", URL_SAFE_NO_PAD.encode(&*bytes))
+    format!("{prefix}{}", URL_SAFE_NO_PAD.encode(bytes.as_slice()))
 }
 
 /// A token that is not kept yet.
@@ -50,7 +50,10 @@ pub fn created(view: &TokenView, actor: Actor) -> Audit {
 /// Makes a token, and the person a member of a team if asked.
 pub async fn create(app: &App, body: CreateToken, actor: Actor) -> Result<CreatedToken, Problem> {
     if body.expires.is_some_and(|expires| expires <= Utc::now()) {
-        return Err(Problem::unprocessable("expired", "the token would have expired already; choose a time to come"));
+        return Err(Problem::unprocessable(
+            "invalid-expiry",
+            "the token would have expired already; choose a time to come",
+        ));
     }
     let joins = match &body.team {
         Some(team) => join(&app.store, team, &body.person).await?,

@@ -4,9 +4,8 @@
 //! Items of a list are told apart by their `name` where all have a different one, so that a step put
 //! in front of others is one difference and not many.
 
-use std::collections::BTreeSet;
-
-use serde_json::{Map, Value};
+use indexmap::IndexMap;
+use serde_json::Value;
 
 /// Every difference, in the order of the newer one.
 pub fn between(old: &Value, new: &Value) -> Vec<String> {
@@ -18,13 +17,14 @@ pub fn between(old: &Value, new: &Value) -> Vec<String> {
 fn compare(path: &str, old: Option<&Value>, new: Option<&Value>, found: &mut Vec<String>) {
     match (old, new) {
         (old, new) if old == new => {}
-        (Some(Value::Object(old)), Some(Value::Object(new))) => objects(path, old, new, found),
+        (Some(Value::Object(old)), Some(Value::Object(new))) => {
+            entries(path, &old.iter().collect(), &new.iter().collect(), found);
+        }
         (Some(Value::Array(old_items)), Some(Value::Array(new_items))) => match (named(old_items), named(new_items)) {
             (Some(old), Some(new)) => {
-                let reordered =
-                    old.keys().filter(|k| new.contains_key(*k)).ne(new.keys().filter(|k| old.contains_key(*k)));
-                objects(path, &old, &new, found);
-                if reordered {
+                entries(path, &old, &new, found);
+                let kept = old.keys().filter(|name| new.contains_key(*name));
+                if kept.ne(new.keys().filter(|name| old.contains_key(*name))) {
                     found.push(format!("{path}: another order"));
                 }
             }
@@ -34,24 +34,25 @@ fn compare(path: &str, old: Option<&Value>, new: Option<&Value>, found: &mut Vec
     }
 }
 
-fn objects(path: &str, old: &Map<String, Value>, new: &Map<String, Value>, found: &mut Vec<String>) {
-    let known: BTreeSet<&String> = new.keys().collect();
-    for key in new.keys().chain(old.keys().filter(|key| !known.contains(key))) {
-        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-        compare(&path, old.get(key), new.get(key), found);
+type Entries<'a> = IndexMap<&'a String, &'a Value>;
+
+fn entries(path: &str, old: &Entries<'_>, new: &Entries<'_>, found: &mut Vec<String>) {
+    for key in new.keys().chain(old.keys().filter(|key| !new.contains_key(*key))) {
+        let path = if path.is_empty() { (*key).clone() } else { format!("{path}.{key}") };
+        compare(&path, old.get(key).copied(), new.get(key).copied(), found);
     }
 }
 
 /// The items by name, if each has one of its own. Variables of one name with several scopes have not.
-fn named(items: &[Value]) -> Option<Map<String, Value>> {
-    let mut map = Map::new();
+fn named(items: &[Value]) -> Option<Entries<'_>> {
+    let mut entries = Entries::new();
     for item in items {
-        let name = item.get("name")?.as_str()?;
-        if map.insert(name.to_owned(), item.clone()).is_some() {
+        let Value::String(name) = item.get("name")? else { return None };
+        if entries.insert(name, item).is_some() {
             return None;
         }
     }
-    Some(map)
+    Some(entries)
 }
 
 fn shown(value: Option<&Value>) -> String {
