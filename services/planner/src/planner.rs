@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use slipway_bus::{Bus, BusError, PresenceEvent, PresenceWatch};
 use slipway_domain::{
-    event::{Address, FailureKind, Recorded, TaskEvent},
+    event::{Address, Entry, FailureKind, Recorded, TaskEvent},
     id::DeploymentId,
     name::HolderName,
     order::Answer as RingAnswer,
@@ -171,6 +171,11 @@ impl Planner {
             metrics::counter!("slipway_planner_void_total").increment(1);
         }
         self.appends.folded(&recorded.address, recorded.seq);
+        if let (Address::Task(_, key), Entry::Task(envelope)) = (&recorded.address, &recorded.entry)
+            && envelope.events.iter().any(frees_slot)
+        {
+            self.rings.freed(&key.target);
+        }
         for id in applied.touched {
             self.touch(id);
         }
@@ -324,4 +329,9 @@ impl Planner {
         let dirty = self.dirty.values().min().copied();
         [wake, dirty, self.rings.next()].into_iter().flatten().min().unwrap_or(far)
     }
+}
+
+/// Whether an executor has one task less after it.
+fn frees_slot(event: &TaskEvent) -> bool {
+    !matches!(event, TaskEvent::Claimed { .. } | TaskEvent::Checkpoint { .. } | TaskEvent::CancelIssued)
 }

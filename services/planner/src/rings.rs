@@ -25,6 +25,8 @@ pub struct Rings {
     by_deployment: HashMap<DeploymentId, HashSet<TaskKey>>,
     times: BTreeSet<(Instant, u64)>,
     order: HashMap<u64, Caller>,
+    /// Per target, the numbers of its doorbells: the smallest has waited longest.
+    by_target: HashMap<TargetName, BTreeSet<u64>>,
     next: u64,
 }
 
@@ -80,6 +82,15 @@ impl Rings {
         }
     }
 
+    /// A slot of a target became free: ring now for the task that has waited longest.
+    pub fn freed(&mut self, target: &TargetName) {
+        let first = self.by_target.get(target).and_then(|numbers| numbers.first());
+        if let Some(caller) = first.and_then(|number| self.order.get(number)).cloned() {
+            self.remove(&caller);
+            self.insert(caller, Instant::now(), FIRST);
+        }
+    }
+
     /// When the next one is to be rung.
     pub fn next(&self) -> Option<Instant> {
         self.times.first().map(|(at, _)| *at)
@@ -90,6 +101,7 @@ impl Rings {
         self.next += 1;
         self.times.insert((at, number));
         self.order.insert(number, caller.clone());
+        self.by_target.entry(caller.1.target.clone()).or_default().insert(number);
         self.callers.insert(caller, Ring { at, number, pause });
     }
 
@@ -97,6 +109,9 @@ impl Rings {
         if let Some(ring) = self.callers.remove(caller) {
             self.times.remove(&(ring.at, ring.number));
             self.order.remove(&ring.number);
+            if let Some(numbers) = self.by_target.get_mut(&caller.1.target) {
+                numbers.remove(&ring.number);
+            }
         }
     }
 }
@@ -123,5 +138,21 @@ mod tests {
         assert_eq!(rings.take(Instant::now()).len(), 1);
         rings.update(id, Vec::new(), start);
         assert_eq!(rings.next(), None);
+    }
+
+    #[test]
+    fn a_free_slot_goes_to_who_has_waited_longest() {
+        let id = DeploymentId::derive(&["x"]);
+        let target: TargetName = "worker".parse().unwrap();
+        let keys: Vec<_> = ["a", "b"].map(|step| TaskKey::new(step.parse().unwrap(), target.clone())).into();
+        let mut rings = Rings::default();
+        let start = Instant::now();
+        rings.update(id, keys.clone(), start);
+        let order = rings.take(start);
+        assert_eq!(order.len(), 2);
+        rings.freed(&target);
+        assert_eq!(rings.take(Instant::now()), vec![order[0].clone()]);
+        rings.freed(&"other".parse().unwrap());
+        assert!(rings.take(Instant::now()).is_empty());
     }
 }

@@ -42,7 +42,9 @@ pub fn readiness(deployment: &Deployment, progress: &Progress, i: usize) -> Read
     }
     let settled = |n: usize| progress.steps[n].is_settled();
     // A cancel skips steps whose own needs still run, so then it takes a look at all of them.
-    if !progress.needs(i).all(settled) || (deployment.cancel.is_some() && !progress.before[i].iter().copied().all(settled)) {
+    if !progress.needs(i).all(settled)
+        || (deployment.cancel.is_some() && !progress.before[i].iter().copied().all(settled))
+    {
         return Readiness::Waiting;
     }
     // Without needs, a step that looks back waits until there is something to look back at.

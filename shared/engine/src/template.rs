@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeSet, sync::OnceLock};
 
-use minijinja::{Environment, UndefinedBehavior, syntax::SyntaxConfig};
+use minijinja::{Environment, Error, UndefinedBehavior, syntax::SyntaxConfig, value::ValueKind};
 
 /// Stands for an escaped `#{` while the engine works; users can not type it in a manifest.
 const ESCAPED: &str = "\u{f8f2}";
@@ -27,6 +27,13 @@ fn environment() -> &'static Environment<'static> {
         environment.set_syntax(syntax);
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+        environment.set_formatter(|out, state, value| match bool::try_from(value.clone()) {
+            // As in JSON, YAML and shells, not as in Python.
+            Ok(truth) if value.kind() == ValueKind::Bool => {
+                out.write_str(if truth { "true" } else { "false" }).map_err(Error::from)
+            }
+            _ => minijinja::escape_formatter(out, state, value),
+        });
         environment.set_fuel(Some(FUEL));
         environment
     })

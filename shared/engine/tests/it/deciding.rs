@@ -231,3 +231,47 @@ fn outputs_reach_later_steps_and_secrets_stay_markers() {
     assert_eq!(slipway_domain::secret::referenced(&work.env["D"]), doorbell.order.secrets);
     assert_eq!(doorbell.order.secrets[0].version, 3);
 }
+
+#[test]
+fn a_start_or_grant_without_room_at_its_place_in_the_log_is_void() {
+    let (mut world, first) = World::with(request("x", CHAIN, targets(1, 1)));
+    let second = world.log.request(request("y", CHAIN, targets(1, 1)));
+    world.settle();
+    world.plan(second, planner(), PlanEvent::Started);
+    assert_eq!(world.end(second), "queued");
+    let key = slipway_domain::id::TaskKey::new("b".parse().unwrap(), "worker".parse().unwrap());
+    world.plan(first, planner(), PlanEvent::Granted { tasks: vec![key] });
+    assert_eq!(world.due(first), ["a@worker", "c@worker"]);
+}
+
+#[test]
+fn only_the_holder_of_the_claim_may_end_its_attempt() {
+    for stranger in [holder("e", 2), holder("other", 1), planner()] {
+        let (mut world, id) = World::with(request("x", CHAIN, targets(1, 1)));
+        world.settle();
+        world.claim(id, "a@worker", 1);
+        world.write(id, "a@worker", stranger, TaskEvent::Succeeded { outputs: Default::default() });
+        assert!(world.end(id).starts_with("corrupt"), "{}", world.end(id));
+    }
+}
+
+#[test]
+fn nothing_changes_a_deployment_that_is_over() {
+    let body = "steps:\n  - {name: ok, approval: {teams: [ops]}}";
+    let (mut world, id) = World::with(request("x", body, targets(1, 1)));
+    world.settle();
+    world.plan(id, person("ana"), PlanEvent::CancelRequested { reason: "no".into() });
+    let before = slipway_engine::view::deployment(world.state.get(id).unwrap(), 0);
+    assert!(before.summary.outcome.is_some());
+    world.vote(id, "ok", "ana", Verdict::Approve, false);
+    assert!(slipway_engine::view::deployment(world.state.get(id).unwrap(), 0) == before);
+}
+
+#[test]
+fn a_claim_of_a_held_task_is_damage() {
+    let (mut world, id) = World::with(request("x", CHAIN, targets(1, 1)));
+    world.settle();
+    world.claim(id, "a@worker", 1);
+    world.claim(id, "a@worker", 2);
+    assert!(world.end(id).starts_with("corrupt"), "{}", world.end(id));
+}

@@ -1,5 +1,7 @@
 //! Tests of the pure core against its boundary: requests in, decisions and views out.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics says what is wrong")]
+
 mod compiling;
 mod deciding;
 mod fixture;

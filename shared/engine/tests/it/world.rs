@@ -92,7 +92,9 @@ impl World {
         for _ in 0..1_000 {
             self.fold();
             let now = self.log.now();
-            let ids: Vec<_> = self.state.deployments().map(|d| d.id()).collect();
+            let mut ids: Vec<_> = self.state.deployments().map(|d| (d.seq, d.id())).collect();
+            ids.sort();
+            let ids: Vec<_> = ids.into_iter().map(|(_, id)| id).collect();
             let decisions: Vec<Decision> = ids.into_iter().flat_map(|id| decide(&self.state, id, now)).collect();
             if decisions.is_empty() {
                 return;
