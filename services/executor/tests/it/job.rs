@@ -8,7 +8,7 @@ use slipway_domain::{
 };
 use slipway_integration_tests::machine;
 
-use crate::stage::Stage;
+use crate::stage::{Ask, Stage};
 
 fn job(image: &ImageRef, script: &str) -> Work {
     let command = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
@@ -83,6 +83,23 @@ async fn a_cancelled_job_is_stopped() -> Result<()> {
     stage.until_printed(&ask, "stopping").await;
     let name = ask.name("job");
     let state = machine::run("docker", &["inspect", "--format", "{{.State.Running}}", &name]).await?;
+    assert_eq!(state.trim(), "false");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_job_that_a_lost_holder_left_is_stopped_when_the_deployment_was_cancelled() -> Result<()> {
+    let mut stage = Stage::start().await?;
+    let image = stage.script("tool", "exit 9").await?;
+    let ask =
+        stage.ask("job", job(&image, "trap 'exit 1' TERM; echo started; while true; do /bin/busybox sleep 0.1; done"));
+    stage.ring(&ask).await?;
+    stage.until_printed(&ask, "started").await;
+    stage.lose_executor(&ask).await?;
+    stage.start_executor().await?;
+    let stop = Ask { stop: true, ..ask.adopted() };
+    assert_eq!(stage.perform(&stop).await?, TaskEvent::Cancelled);
+    let state = machine::run("docker", &["inspect", "--format", "{{.State.Running}}", &ask.name("job")]).await?;
     assert_eq!(state.trim(), "false");
     Ok(())
 }

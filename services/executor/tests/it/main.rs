@@ -7,3 +7,4 @@ mod run;
 mod sql;
 mod stage;
 mod survive;
+mod wait;

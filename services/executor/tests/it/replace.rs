@@ -1,7 +1,11 @@
 //! `docker-run` where a container stands already: the old one stays until the new one is good.
 
 use anyhow::Result;
-use slipway_domain::{event::TaskEvent, order::Work};
+use slipway_domain::{
+    duration::Span,
+    event::{FailureKind, TaskEvent},
+    order::Work,
+};
 use slipway_integration_tests::{machine, ports, wait};
 
 use crate::{
@@ -18,7 +22,7 @@ async fn a_good_container_replaces_the_old_one_and_a_bad_one_does_not() -> Resul
     let bad = stage.ask("web", Work::DockerRun(container(stage.page("web", "bad", false).await?, None)));
     let failure = stage.fail(&bad).await?;
     assert!(failure.message.contains("answered 404"), "{}", failure.message);
-    assert!(failure.message.contains("serves again"), "{}", failure.message);
+    assert!(failure.message.contains("still serves"), "{}", failure.message);
     assert!(failure.tail.iter().any(|line| line == "serving"), "{:?}", failure.tail);
     let left = stage.containers().await?;
     assert_eq!(left.len(), 1, "{left:?}");
@@ -84,12 +88,30 @@ async fn a_cancel_during_the_wait_brings_the_old_one_back() -> Result<()> {
     stage.succeed(&first).await?;
 
     let mut slow = container(stage.page("web", "bad", false).await?, host);
-    slow.health.as_mut().unwrap().within = slipway_domain::duration::Span::secs(60);
+    slow.health.as_mut().unwrap().within = Span::secs(60);
     let ask = stage.ask("web", Work::DockerRun(slow));
     let head = stage.ring(&ask).await?;
     stage.until_printed(&ask, "serving").await;
     stage.cancel(&ask).await?;
     assert_eq!(stage.end(&ask, head).await?, TaskEvent::Cancelled);
+    assert_eq!(get(u64::from(port.number())).await?, "one");
+    assert_eq!(stage.containers().await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_step_whose_time_is_up_is_undone() -> Result<()> {
+    let stage = Stage::start().await?;
+    let port = ports::reserve()?;
+    let host = Some(port.number());
+    let first = stage.ask("web", Work::DockerRun(container(stage.page("web", "one", true).await?, host)));
+    stage.succeed(&first).await?;
+    let mut slow = container(stage.page("web", "bad", false).await?, host);
+    slow.health.as_mut().unwrap().within = Span::secs(60);
+    let mut ask = stage.ask("web", Work::DockerRun(slow));
+    ask.order.timeout = Span::secs(3);
+    let failure = stage.fail(&ask).await?;
+    assert_eq!(failure.kind, FailureKind::TimedOut, "{}", failure.message);
     assert_eq!(get(u64::from(port.number())).await?, "one");
     assert_eq!(stage.containers().await?.len(), 1);
     Ok(())

@@ -98,6 +98,26 @@ async fn postgres_is_migrated_in_transactions_by_one_at_a_time() -> Result<()> {
 }
 
 #[tokio::test]
+async fn an_executor_killed_in_a_migration_applies_each_file_once() -> Result<()> {
+    let mut stage = Stage::start().await?;
+    let folder = tempfile::tempdir()?;
+    let server = Postgres::start(folder.path()).await?;
+    let url = server.create("shop").await?;
+    let slow = ("3_slow.sql", "insert into item values (3, 'd'); select pg_sleep(2);");
+    let ask = inline(&stage, &url, &[CREATE, FILL, slow]);
+    stage.ring(&ask).await?;
+    stage.until_printed(&ask, "applied 2_fill.sql").await;
+    stage.lose_executor(&ask).await?;
+    stage.start_executor().await?;
+    let outputs = stage.succeed(&ask.adopted()).await?;
+    assert_eq!((&outputs["applied"], &outputs["already"]), (&json!(["3_slow.sql"]), &json!(2)));
+    let mut database = PgConnection::connect(&url).await?;
+    let items: i64 = sqlx::query_scalar("select count(*) from item").fetch_one(&mut database).await?;
+    assert_eq!(items, 3);
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_address_of_a_database_is_never_shown() -> Result<()> {
     let stage = Stage::start().await?;
     for address in ["postgres://shop:canary-hunter2@127.0.0.1:1/shop", "mysql://shop:canary-hunter2@h/shop"] {

@@ -261,6 +261,17 @@ impl Stage {
         self.append(ask, TaskEvent::LeaseExpired { reason: "the test killed it".into() }).await
     }
 
+    /// Waits until the claim is in the log.
+    pub async fn until_claimed(&self, ask: &Ask) {
+        wait::until("the claim is in the log", || async {
+            match self.bus.head_of(&ask.address()).await {
+                Ok(head) if head > 0 => Ok(()),
+                other => Err(other),
+            }
+        })
+        .await;
+    }
+
     /// Cancels the task while it is held.
     pub async fn cancel(&self, ask: &Ask) -> Result<()> {
         self.append(ask, TaskEvent::CancelIssued).await?;

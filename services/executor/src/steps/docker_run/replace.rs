@@ -181,13 +181,16 @@ impl<'a> Replacement<'a> {
         let mut back = String::new();
         for id in &self.serving {
             let Some(old) = self.engine.inspect(id).await? else { continue };
-            if !old.life.is_live() {
+            let how = if old.life.is_live() {
+                "still serves"
+            } else {
                 self.task.effect_regardless("start the old container again").await?;
                 self.engine.start(id).await?;
                 self.until_live(&old).await?;
-            }
-            self.task.held.say(format!("the old container {} serves again", old.name));
-            back.push_str(&format!("; the old container {} serves again", old.name));
+                "serves again"
+            };
+            self.task.held.say(format!("the old container {} {how}", old.name));
+            back.push_str(&format!("; the old container {} {how}", old.name));
         }
         Ok(back)
     }
