@@ -34,7 +34,8 @@ struct Cell {
     environment: String,
     current: Option<Deployment>,
     latest: Option<Deployment>,
-    waits: Option<String>,
+    /// The gates that are open.
+    waits: Vec<String>,
     containers: Vec<Container>,
 }
 
@@ -58,7 +59,8 @@ struct Container {
 
 /// The page for a person, at a time.
 pub fn page(board: Board, person: &PersonName, seq: u64, now: DateTime<Utc>) -> Page {
-    let waiting = board.projects.iter().flat_map(|row| row.cells.values()).filter(|cell| waits(cell)).count();
+    let waiting = board.projects.iter().flat_map(|row| row.cells.values()).filter(|cell| !cell.waiting_for.is_empty());
+    let waiting = waiting.count();
     Page {
         person: person.to_string(),
         seq,
@@ -66,10 +68,6 @@ pub fn page(board: Board, person: &PersonName, seq: u64, now: DateTime<Utc>) -> 
         environments: board.environments.iter().map(ToString::to_string).collect(),
         rows: board.projects.into_iter().map(|project| row(project, &board.environments, now)).collect(),
     }
-}
-
-fn waits(cell: &BoardCell) -> bool {
-    !cell.waiting_for.is_empty()
 }
 
 fn row(mut project: BoardRow, environments: &[EnvironmentName], now: DateTime<Utc>) -> Row {
@@ -81,10 +79,9 @@ fn row(mut project: BoardRow, environments: &[EnvironmentName], now: DateTime<Ut
 fn cell(environment: &EnvironmentName, cell: Option<BoardCell>, now: DateTime<Utc>) -> Cell {
     let environment = environment.to_string();
     let Some(cell) = cell else { return Cell { environment, ..Cell::default() } };
-    let steps: Vec<_> = cell.waiting_for.iter().map(|step| step.as_str()).collect();
     Cell {
         environment,
-        waits: waits(&cell).then(|| format!("a person at {}", steps.join(", "))),
+        waits: cell.waiting_for.iter().map(ToString::to_string).collect(),
         current: cell.current.map(|current| deployment(current, now)),
         latest: cell.latest.map(|latest| deployment(latest, now)),
         containers: cell.containers.into_iter().map(container).collect(),
@@ -197,7 +194,7 @@ mod tests {
             "failed",
             "web-01",
             ":8081 → 80",
-            "a person at sign-off",
+            "slipway approve 0194e0a4 sign-off",
             "0194e0a4",
             "trigger lifecycle",
         ] {
