@@ -264,6 +264,9 @@ impl Store {
 
     /// The ids that begin with a text, at most `limit`.
     pub async fn deployments_like(&self, prefix: &str, limit: u64) -> Result<Vec<DeploymentId>, StoreError> {
+        if !prefix.chars().all(|c| c.is_ascii_hexdigit() || c == '-') {
+            return Ok(Vec::new());
+        }
         let rows = deployment::Entity::find()
             .filter(deployment::Column::Id.starts_with(prefix))
             .order_by_asc(deployment::Column::Id)
