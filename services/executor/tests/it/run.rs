@@ -7,10 +7,11 @@ use slipway_domain::{
     image::ImageRef,
     manifest::{Health, HttpProbe, TcpProbe},
     order::{PortMapping, RunContainer, Work},
+    release::PullCredentials,
 };
 use slipway_integration_tests::machine;
 
-use crate::stage::{Stage, get};
+use crate::stage::{PULL_PASSWORD, Stage, get};
 
 /// A container with port 80 that must answer `/healthz`.
 pub fn container(image: ImageRef, host: Option<u16>) -> RunContainer {
@@ -119,6 +120,24 @@ async fn a_secret_reaches_the_container_and_nothing_else() -> Result<()> {
     assert!(env.contains(&format!("PASSWORD=<{value}>")), "{env}");
     let labels = machine::run("docker", &["inspect", "--format", "{{.Config.Labels}}", &ask.name("shop-web")]).await?;
     assert!(!labels.contains("hunter2"), "{labels}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_registry_that_asks_for_a_password_gets_it() -> Result<()> {
+    let stage = Stage::start().await?;
+    let (_registry, port) = stage.guarded_registry().await?;
+    let image = ImageRef { registry: port.address(), ..stage.page("web", "guarded", true).await? };
+    let failure = stage.fail(&stage.ask("web", Work::DockerRun(container(image.clone(), None)))).await?;
+    assert!(failure.message.contains("the feed's credentials"), "{}", failure.message);
+
+    let (password, _) = stage.secret("pull-password", PULL_PASSWORD);
+    let credentials = Some(PullCredentials { username: "puller".into(), password: password.clone() });
+    let mut ask = stage.ask("web", Work::DockerRun(RunContainer { credentials, ..container(image, None) }));
+    ask.order.secrets.push(password);
+    let outputs = stage.succeed(&ask).await?;
+    assert_eq!(get(outputs["ports"]["80"].as_u64().unwrap()).await?, "guarded");
+    assert!(!stage.executor.output().contains(PULL_PASSWORD));
     Ok(())
 }
 

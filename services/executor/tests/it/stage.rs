@@ -37,6 +37,10 @@ use uuid::Uuid;
 /// The target that the executor serves.
 pub const TARGET: &str = "web-01";
 
+/// The password of user `puller` at the guarded registry, and its hash.
+pub const PULL_PASSWORD: &str = "canary-pull-password";
+const PULL_PASSWORD_BCRYPT: &str = "$2b$05$KNk6QojwerXd6R7mfhmYx.ty2elRBskLlQUEw1WqvO1OoKLhVAfK6";
+
 /// NATS, a registry and an executor. Dropped, its containers and images are removed.
 pub struct Stage {
     pub folder: TempDir,
@@ -335,6 +339,27 @@ impl Stage {
         self.image(repository, &[("/www/index.html", page), (health, "ok")], &[&format!("CMD {command}")]).await
     }
 
+    /// A second door to the registry that asks for user `puller` and the password of [`PULL_PASSWORD`].
+    pub async fn guarded_registry(&self) -> Result<(Process, Port)> {
+        let (port, folder) = (ports::reserve()?, self.folder.path());
+        std::fs::write(folder.join("htpasswd"), format!("puller:{PULL_PASSWORD_BCRYPT}\n"))?;
+        let config = folder.join("guarded.yml");
+        let yaml = format!(
+            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {:?}}}}}\nhttp: {{addr: \"{}\"}}\n\
+             auth: {{htpasswd: {{realm: test, path: {:?}}}}}\n",
+            folder.join("images"),
+            port.address(),
+            folder.join("htpasswd")
+        );
+        std::fs::write(&config, yaml)?;
+        let mut process = Process::new("guarded", settings::registry(), folder).arg("serve").arg(config);
+        process.start()?;
+        let url = format!("http://{}/v2/", port.address());
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        wait::until("the guarded registry answers", || async { http.get(&url).send().await }).await;
+        Ok((process, port))
+    }
+
     /// All containers of the project, as `<name> <state> <id>`.
     pub async fn containers(&self) -> Result<Vec<(String, String, String)>> {
         let filter = format!("label=slipway.project={}", self.project);
@@ -384,9 +409,8 @@ impl Drop for Stage {
     fn drop(&mut self) {
         let clean = format!(
             "docker ps -aq --filter label=slipway.project={0} | xargs -r docker rm -f -v >/dev/null 2>&1
-             docker images -q --filter 'reference={1}/{0}/*' | sort -u | xargs -r docker rmi -f >/dev/null 2>&1",
-            self.project,
-            self.registry.port.address()
+             docker images -q --filter 'reference=*/{0}/*' | sort -u | xargs -r docker rmi -f >/dev/null 2>&1",
+            self.project
         );
         let _ = std::process::Command::new("sh").arg("-c").arg(clean).env("DOCKER_HOST", &self.docker).status();
         if std::thread::panicking() {
