@@ -13,6 +13,8 @@ pub enum Failure {
     Usage(String),
     /// 1 or 3: the server answered with a problem document; 3 if a rule said no.
     Problem(Box<Problem>),
+    /// 3: a rule says no, found without asking the server to act.
+    Refused(String),
     /// 3: manifests with problems, found without asking a server.
     Manifests(Vec<TextProblem>),
     /// 4: only a person can let it go on.
@@ -46,7 +48,7 @@ impl Failure {
             Self::Usage(_) => 2,
             Self::Problem(problem) if matches!(problem.status, 403 | 409 | 422) => 3,
             Self::Problem(_) => 1,
-            Self::Manifests(_) => 3,
+            Self::Refused(_) | Self::Manifests(_) => 3,
             Self::Waiting(_) => 4,
         }
     }
@@ -54,7 +56,9 @@ impl Failure {
     /// What people read on stderr, with a line end; empty if there is nothing more to say.
     pub fn shown(&self) -> String {
         match self {
-            Self::Failed(message) | Self::Unreachable(message) => format!("error: {message}\n"),
+            Self::Failed(message) | Self::Unreachable(message) | Self::Refused(message) => {
+                format!("error: {message}\n")
+            }
             Self::Usage(message) => format!("error: {message}\nTry `slipway --help`.\n"),
             Self::Problem(problem) => shown_problem(problem),
             Self::Manifests(problems) => {

@@ -6,7 +6,10 @@ mod process;
 mod ready;
 mod remembered;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use slipway_domain::name::{HolderName, TargetName};
 
@@ -70,6 +73,7 @@ impl Stack {
 
     /// Starts what does not run, waits until all of it is usable, and writes `cli.json`.
     pub async fn up(&self) -> Result<Vec<Running>> {
+        private_folder(&self.dir)?;
         self.wanted.store(&self.dir)?;
         let written = nats::init(&self.nats_init())?;
         let nats = self.nats_spec()?;
@@ -239,4 +243,11 @@ impl Stack {
             probe: Probe::Http(self.address(offset)),
         })
     }
+}
+
+/// Makes the folder, for its owner only: database, keys and tokens will be in it. One that is there is left as it is.
+fn private_folder(dir: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|e| Failure::failed(format!("the folder {} can not be made: {e}", dir.display())))
 }

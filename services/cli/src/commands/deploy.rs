@@ -119,7 +119,7 @@ async fn newest(client: &Client, project: &ProjectName, to: &EnvironmentName) ->
     let deployments: Vec<DeploymentSummary> =
         client.get(&format!("/api/v1/deployments?project={project}&limit=1000")).await?;
     choose(&lifecycle, &releases, &deployments, to)
-        .map_err(|reason| Failure::failed(format!("no release of {project} can be promoted to {to}: {reason}")))
+        .map_err(|reason| Failure::Refused(format!("no release of {project} can be promoted to {to}: {reason}")))
 }
 
 /// A manifest as the server has it, as the struct of its kind.

@@ -43,7 +43,8 @@ fn text(board: &Board, wide: bool, now: DateTime<Utc>) -> String {
             };
             row.push(cell_text(cell, now));
             waiting.push_str(&waits(cell));
-            for c in &cell.containers {
+            // One-off containers have ended; they have no name here.
+            for c in cell.containers.iter().filter(|c| !c.name.is_empty()) {
                 let ports: Vec<String> = c.ports.iter().map(|(inside, host)| format!("{host}->{inside}")).collect();
                 let mut line = vec![
                     project.project.to_string(),

@@ -93,3 +93,54 @@ impl Feed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::{TcpListener, TcpStream},
+    };
+
+    use super::*;
+    use crate::settings::Settings;
+
+    /// Takes a connection, answers with these messages, and closes it; the head of the request.
+    async fn serve(listener: &TcpListener, messages: &str) -> String {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let head = head(&mut stream).await;
+        let answer =
+            format!("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n{messages}");
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        head
+    }
+
+    async fn head(stream: &mut TcpStream) -> String {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        String::from_utf8(head).unwrap().to_lowercase()
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ends_is_made_anew_after_the_last_event_seen() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = format!("http://{}", listener.local_addr().unwrap());
+        let settings = Settings { server, token: None, source: "the test".to_owned() };
+        let mut feed = Feed::new(Client::new(settings).unwrap(), "/events".to_owned(), 3);
+        let serving = tokio::spawn(async move {
+            let first = serve(&listener, "id: 7\ndata: a\n\nid: 9\ndata: b\n\n").await;
+            let second = serve(&listener, "id: 12\ndata: c\n\n").await;
+            (first, second)
+        });
+        let mut seen = Vec::new();
+        while seen.last() != Some(&12) {
+            seen.push(feed.changed().await.unwrap());
+        }
+        let (first, second) = serving.await.unwrap();
+        assert!(first.contains("last-event-id: 3"), "{first}");
+        assert!(second.contains("last-event-id: 9"), "{second}");
+        assert_eq!(seen.first(), Some(&9));
+    }
+}
