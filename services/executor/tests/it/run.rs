@@ -11,7 +11,10 @@ use slipway_domain::{
 };
 use slipway_integration_tests::machine;
 
-use crate::stage::{PULL_PASSWORD, Stage, get};
+use crate::{
+    images::PULL_PASSWORD,
+    stage::{Stage, get},
+};
 
 /// A container with port 80 that must answer `/healthz`.
 pub fn container(image: ImageRef, host: Option<u16>) -> RunContainer {
