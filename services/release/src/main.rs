@@ -18,6 +18,8 @@ mod registry;
 mod secret_delivery;
 mod server;
 mod settings;
+#[cfg(test)]
+mod story;
 mod web;
 mod world;
 

@@ -95,3 +95,49 @@ async fn sealed(app: &App, claim: &Claim, secrets: &[SecretRef]) -> Result<Secre
     let sealed = sender.seal(&json, &recipient).map_err(|_| "the claim's key takes no box".to_owned())?;
     Ok(SecretAnswer::Sealed { sender: sender.public_key(), sealed: STANDARD.encode(sealed) })
 }
+
+#[cfg(test)]
+mod tests {
+    use slipway_domain::{event::PlanEvent, name::SecretName};
+
+    use super::*;
+    use crate::story::Story;
+
+    fn request(story: &Story, holder: &str, epoch: u64, secret: &str, version: u32) -> SecretRequest {
+        SecretRequest {
+            deployment: story.request.id,
+            task: Story::task(),
+            epoch,
+            holder: Story::holder(holder),
+            secrets: vec![SecretRef { name: SecretName::new(secret).unwrap(), version }],
+        }
+    }
+
+    fn check(story: &Story, request: &SecretRequest, expect: Result<&str, &str>) {
+        match (claim(&story.state, request), expect) {
+            (Ok(claim), Ok(key)) => assert_eq!(claim.key, key),
+            (Err(reason), Err(part)) => assert!(reason.contains(part), "{reason}"),
+            (got, expect) => panic!("{got:?} where {expect:?} was expected"),
+        }
+    }
+
+    #[test]
+    fn only_the_claim_that_holds_gets_only_what_the_deployment_uses() {
+        let mut story = Story::begin();
+        check(&story, &request(&story, "exec-1", 5, "db", 1), Err("nobody holds"));
+        let first = story.claim("exec-1", 1, "key-1");
+        check(&story, &request(&story, "exec-1", first, "db", 1), Ok("key-1"));
+        check(&story, &request(&story, "exec-2", first, "db", 1), Err("not of exec-2"));
+        check(&story, &request(&story, "exec-1", first - 1, "db", 1), Err("another claim"));
+        check(&story, &request(&story, "exec-1", first, "db", 2), Err("does not use version 2"));
+        check(&story, &request(&story, "exec-1", first, "other", 1), Err("does not use"));
+        story.expire();
+        check(&story, &request(&story, "exec-1", first, "db", 1), Err("nobody holds"));
+        let second = story.claim("exec-2", 2, "key-2");
+        check(&story, &request(&story, "exec-1", first, "db", 1), Err("another claim"));
+        check(&story, &request(&story, "exec-2", second, "db", 1), Ok("key-2"));
+        let ana = slipway_domain::event::Actor::Trigger { name: "x".into() };
+        story.plan(ana, PlanEvent::CancelRequested { reason: "x".into() });
+        check(&story, &request(&story, "exec-2", second, "db", 1), Ok("key-2"));
+    }
+}

@@ -157,7 +157,7 @@ fn first_request(entry: &Entry) -> Option<&Request> {
 /// Asks for a deployment to stop. Asking again changes nothing.
 pub async fn cancel(app: &App, id: DeploymentId, reason: Option<String>, actor: Actor) -> Result<Accepted, Problem> {
     let address = Address::Plan(id);
-    let reason = reason.unwrap_or_else(|| format!("cancelled by {actor}"));
+    let reason = reason.unwrap_or_else(|| "no reason given".to_owned());
     let entry = Entry::Plan(envelope(actor, PlanEvent::CancelRequested { reason }));
     loop {
         let head = app.bus.head_of(&address).await?;
@@ -165,7 +165,7 @@ pub async fn cancel(app: &App, id: DeploymentId, reason: Option<String>, actor: 
         let state = app.folded.read(|state| state.get(id).map(|d| (d.end.clone(), d.cancel.is_some(), d.plan_head)));
         let Some((end, cancelled, plan_head)) = state else { return Err(unknown(&id.to_string())) };
         if let Some(end) = end {
-            return Err(Problem::refusal("finished", format!("deployment {id} is over: it {}", end.outcome)));
+            return Err(Problem::refusal("finished", format!("deployment {id} is over: {}", end.outcome)));
         }
         if cancelled {
             return Ok(Accepted { id, seq: plan_head });

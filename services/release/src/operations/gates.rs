@@ -87,3 +87,36 @@ fn open_gate(state: &State, id: DeploymentId, step: &StepName, person: &Person) 
         _ => Err(Problem::refusal("gate-closed", format!("`{step}` is not waiting for anybody now"))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use slipway_domain::{
+        event::{GateEvent, Verdict},
+        name::PersonName,
+    };
+
+    use super::*;
+    use crate::story::Story;
+
+    fn check(story: &Story, step: &StepName, person: &str, expect: Result<u64, &str>) {
+        let person = Person { name: PersonName::new(person).unwrap(), right: Right::Admin, teams: vec![] };
+        let got = open_gate(&story.state, story.request.id, step, &person);
+        match (got, expect) {
+            (Ok((opened, _)), Ok(expected)) => assert_eq!(opened, expected),
+            (Err(problem), Err(code)) => assert_eq!(problem.code(), code),
+            (got, expect) => panic!("{got:?} where {expect:?} was expected"),
+        }
+    }
+
+    #[test]
+    fn only_members_of_the_teams_vote_and_only_while_the_gate_is_open() {
+        let mut story = Story::begin();
+        check(&story, &Story::ask(), "ana", Ok(4));
+        check(&story, &Story::ask(), "ben", Err("not-in-team"));
+        check(&story, &Story::task().step, "ana", Err("unknown-gate"));
+        check(&story, &StepName::new("nothing").unwrap(), "ana", Err("unknown-gate"));
+        story.decide(GateEvent::Decided { verdict: Verdict::Approve, reason: "r".into() });
+        check(&story, &Story::ask(), "ana", Err("gate-decided"));
+        check(&story, &Story::ask(), "ben", Err("not-in-team"));
+    }
+}
