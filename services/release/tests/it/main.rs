@@ -1,0 +1,8 @@
+//! The release service as a process, with a real NATS, registry and database. There is no planner:
+//! a deployment that was asked for stays asked for.
+
+mod deliveries;
+mod hooks;
+mod page;
+mod registries;
+mod stage;
