@@ -15,7 +15,7 @@ use slipway_domain::{
         parse::{Problem, parse},
     },
 };
-use slipway_engine::{channel, compile, lifecycle};
+use slipway_engine::{channel, compile};
 
 use super::Shared;
 use crate::{
@@ -155,7 +155,6 @@ fn rules(manifest: &Manifest) -> Vec<String> {
             let channels = project.channels.iter().filter_map(|c| channel::Rules::parse(c).err());
             compile::cycles(&project.steps).into_iter().chain(channels).collect()
         }
-        Manifest::Lifecycle(one) => lifecycle::problems(one),
         _ => Vec::new(),
     }
 }

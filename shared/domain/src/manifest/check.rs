@@ -80,15 +80,15 @@ fn check_lifecycle(lifecycle: &Lifecycle) -> Vec<Finding> {
     if lifecycle.phases.is_empty() {
         found.push(Finding::new("`phases` is empty: a lifecycle needs at least one"));
     }
-    let mut seen = BTreeSet::new();
     for (index, phase) in lifecycle.phases.iter().enumerate() {
         let mut say = |message: String| found.push(Finding::at("phases", index, message));
         if phase.environments.is_empty() {
             say(format!("phase `{}` has no environments", phase.name));
         }
+        let mut seen = BTreeSet::new();
         for environment in &phase.environments {
             if !seen.insert(environment.name()) {
-                say(format!("environment `{}` is in the lifecycle twice: keep one", environment.name()));
+                say(format!("environment `{}` is in the phase twice: keep one", environment.name()));
             }
         }
         if let Required::Minimum(n) = phase.required

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Finding;
 use crate::{
-    manifest::{Action, Health, Project, Sql, Step},
+    manifest::{Action, DEFAULT_TIMEOUT, Health, Project, Sql, Step},
     name::{PackageName, StepName},
     text::did_you_mean,
 };
@@ -127,6 +127,12 @@ fn check_options(step: &Step, messages: &mut Vec<String>) {
     }
     if step.timeout.is_some_and(|timeout| timeout.0.is_zero()) {
         messages.push("`timeout` is 0: write how long one attempt may take, such as 5m".to_owned());
+    }
+    let timeout = step.timeout.unwrap_or(DEFAULT_TIMEOUT);
+    if let Action::Wait(span) = &step.action
+        && *span > timeout
+    {
+        messages.push(format!("waits {span}, longer than its time-out of {timeout}: give it a longer `timeout`"));
     }
     if step.when.environments.as_ref().is_some_and(Vec::is_empty) {
         messages.push("`when.environments` is empty: the step would never happen".to_owned());

@@ -61,7 +61,7 @@ fn options_of_a_step_fit_its_kind() {
         ],
     );
     steps(
-        "  - {name: a, timeout: 0s, when: {environments: []}, wait: 1s}",
+        "  - {name: a, timeout: 0s, when: {environments: []}, docker-job: {package: web}}",
         &[
             "line 6: step `a`: `timeout` is 0: write how long one attempt may take, such as 5m",
             "line 6: step `a`: `when.environments` is empty: the step would never happen",
@@ -73,6 +73,15 @@ fn options_of_a_step_fit_its_kind() {
             "line 6: step `a`: `health` has both `http` and `tcp`: keep one",
             "line 6: step `a`: `health.http.path` must begin with `/`",
         ],
+    );
+}
+
+#[test]
+fn a_step_does_not_wait_longer_than_it_may_take() {
+    steps("  - {name: a, wait: 10m}\n  - {name: b, timeout: 2h, wait: 1h}", &[]);
+    steps(
+        "  - {name: a, wait: 1h}",
+        &["line 6: step `a`: waits 1h, longer than its time-out of 10m: give it a longer `timeout`"],
     );
 }
 
@@ -124,9 +133,9 @@ fn the_other_kinds_make_sense() {
         ],
     );
     text(
-        "kind: Lifecycle\nname: l\nphases:\n  - {name: A, environments: [a]}\n  - {name: B, environments: [a, b], required: {minimum: 3}}\n  - {name: C, environments: []}\n",
+        "kind: Lifecycle\nname: l\nphases:\n  - {name: A, environments: [a]}\n  - {name: B, environments: [b, b], required: {minimum: 3}}\n  - {name: C, environments: []}\n",
         &[
-            "line 5: environment `a` is in the lifecycle twice: keep one",
+            "line 5: environment `b` is in the phase twice: keep one",
             "line 5: phase `B` requires a minimum of 3 of its 2 environments: write 1 to 2",
             "line 6: phase `C` has no environments",
         ],

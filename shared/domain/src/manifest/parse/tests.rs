@@ -211,3 +211,11 @@ fn json_gets_the_same_words() {
         "Target `worker`: a target can not be called `worker`: the name is taken"
     );
 }
+
+#[test]
+fn every_manifest_in_the_documentation_is_one() {
+    let page = include_str!("../../../../../docs/manifests.md");
+    let examples: Vec<&str> = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(examples.len() >= Kind::ALL.len(), "{} examples", examples.len());
+    examples.into_iter().for_each(|example| check(example, &[]));
+}
