@@ -5,7 +5,7 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 STATE=${SLIPWAY_STATE:-$ROOT/.slipway}
 TOOLS=$ROOT/.slipway/tools
-LOGS=$STATE/log
+LOGS=$STATE/logs
 PIDS=$STATE/pid
 if [ -n "${SUDO_USER:-}" ]; then
   # Under sudo the toolchain is the caller's.
@@ -16,7 +16,8 @@ fi
 export PATH="$HOME/.cargo/bin:$TOOLS/bin:$PATH:/usr/sbin:/sbin"
 mkdir -p "$LOGS" "$PIDS" "$TOOLS/bin"
 
-if [ -t 1 ]; then bold=$'\e[1m' dim=$'\e[2m' red=$'\e[31m' green=$'\e[32m' reset=$'\e[0m'; else bold='' dim='' red='' green='' reset=''; fi
+bold='' dim='' red='' green='' reset='' erase='' newline=$'\n'
+if [ -t 1 ]; then bold=$'\e[1m' dim=$'\e[2m' red=$'\e[31m' green=$'\e[32m' reset=$'\e[0m' erase=$'\r\e[K' newline=''; fi
 
 title() { printf '\n%s%s%s\n' "$bold" "$*" "$reset"; }
 note() { printf '  %s\n' "$*"; }
@@ -30,13 +31,14 @@ die() {
 step() {
   local name=$1 log=$2 began=$SECONDS code=0
   shift 2
-  printf '  %s… %s%s %s(log: %s)%s\n' "$dim" "$reset" "$name" "$dim" "${log#"$ROOT"/}" "$reset"
+  printf '  … %s %s(log: %s)%s%s' "$name" "$dim" "${log#"$ROOT"/}" "$reset" "$newline"
   "$@" >"$log" 2>&1 </dev/null || code=$?
   if [ "$code" -ne 0 ]; then
-    printf '  %s✗ %s failed (exit %s). The end of %s:%s\n' "$red" "$name" "$code" "${log#"$ROOT"/}" "$reset" >&2
+    printf '\n  %s✗ %s failed (exit %s). The end of %s:%s\n' "$red" "$name" "$code" "${log#"$ROOT"/}" "$reset" >&2
     tail -n 25 "$log" | sed 's/^/    | /' >&2
     exit 1
   fi
+  printf '%s' "$erase"
   ok "$name ($((SECONDS - began)) s)"
 }
 

@@ -1,4 +1,4 @@
-//! The streams as they are, read with a service's own credentials: for tests that must see every byte.
+//! The streams as they are, read with the operator's credentials: for tests that must see every byte.
 
 use std::path::Path;
 
@@ -6,12 +6,10 @@ use anyhow::{Context, Result};
 use async_nats::{Client, ConnectOptions, jetstream};
 use futures::TryStreamExt;
 
-/// A connection with the credentials of a service.
+/// A connection with the seed in a file.
 pub async fn connect(url: &str, seed: &Path) -> Result<Client> {
     let seed = std::fs::read_to_string(seed).with_context(|| seed.display().to_string())?;
-    let name = "release_release-1";
-    let options = ConnectOptions::with_nkey(seed.trim().to_owned()).custom_inbox_prefix(format!("_INBOX_{name}"));
-    Ok(options.connect(url).await?)
+    Ok(ConnectOptions::with_nkey(seed.trim().to_owned()).connect(url).await?)
 }
 
 /// One stored message.

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 /// The Docker engine's endpoint.
 pub fn docker() -> String {
-    variable("SLIPWAY_TEST_DOCKER").unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned())
+    variable("SLIPWAY_TEST_DOCKER")
+        .or_else(|| variable("DOCKER_HOST"))
+        .unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned())
 }
 
 /// The `nats-server` program, 2.14 or newer.
@@ -29,8 +31,10 @@ pub fn postgres() -> PathBuf {
 
 /// One of the workspace's own programs, as `cargo build --workspace --bins` leaves it.
 pub fn own(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("the test's own path");
-    let profile = test.ancestors().nth(2).expect("invariant: target/<profile>/deps/<test>");
+    let me = std::env::current_exe().expect("the program's own path");
+    let beside = me.parent().expect("invariant: a program is in a folder");
+    // A test is in target/<profile>/deps, a program in target/<profile>.
+    let profile = if beside.ends_with("deps") { beside.parent().unwrap_or(beside) } else { beside };
     let folder = variable("SLIPWAY_TEST_BIN").map_or(profile.to_owned(), PathBuf::from);
     let path = folder.join(name);
     assert!(path.exists(), "{} is missing: cargo build --workspace --bins", path.display());

@@ -29,7 +29,6 @@ pub struct Shop {
     /// Host ports: staging-01, web-01, web-02.
     pub ports: Vec<Port>,
     repository: String,
-    images: Vec<String>,
 }
 
 impl Shop {
@@ -48,7 +47,7 @@ impl Shop {
         stack.apply(&edit(manifests(&stack, &registry, &ports)?)).await?;
         let ana = stack.person("ana", Some("ops")).await?;
         let webhook = stack.start_registry(registry, "local-pushes").await?;
-        Ok(Self { stack, ana, webhook, ports, repository, images: Vec::new() })
+        Ok(Self { stack, ana, webhook, ports, repository })
     }
 
     /// The project's name.
@@ -67,7 +66,6 @@ impl Shop {
         let script = settings::workspace().join("deploy/examples/shop/build");
         let arguments = [&[version, "--repository", &self.repository], more].concat();
         machine::run(script, &arguments).await?;
-        self.images.push(image.clone());
         machine::run("docker", &["push", "--quiet", &image]).await?;
         Ok(())
     }
@@ -149,12 +147,12 @@ impl Shop {
     /// The containers of the shop that run on a target, which is named as in the example.
     pub async fn running_on(&self, target: &str) -> Result<Vec<ContainerSummary>> {
         let labels = [self.label(), format!("slipway.target={}", self.stack.name(target))];
-        containers::running(&self.stack.docker, &labels).await
+        containers::running(&containers::engine()?, &labels).await
     }
 
     /// All containers of the shop, running or not.
     pub async fn all_containers(&self) -> Result<Vec<ContainerSummary>> {
-        containers::labelled(&self.stack.docker, &[self.label()]).await
+        containers::labelled(&containers::engine()?, &[self.label()]).await
     }
 
     fn label(&self) -> String {
@@ -164,16 +162,15 @@ impl Shop {
     /// Removes the containers and images that the test made. To be called at the end of a test, also of a failed one:
     /// see [`with`].
     pub async fn clean(&self) -> Result<()> {
-        containers::remove_all(&self.stack.docker, self.label()).await?;
-        let mut images: Vec<&str> = self.images.iter().map(String::as_str).collect();
-        images.extend(["--force"]);
-        let pulled = machine::run("docker", &["images", "--quiet", &self.repository]).await?;
-        images.extend(pulled.lines());
-        if self.images.is_empty() && pulled.is_empty() {
-            return Ok(());
-        }
-        if let Err(error) = machine::run("docker", &[&["rmi"], &images[..]].concat()).await {
-            eprintln!("images stay: {error:#}");
+        containers::remove_all(&containers::engine()?, self.label()).await?;
+        // By name, not by id: other stacks may have built the very same image.
+        for format in ["{{.Repository}}:{{.Tag}}", "{{.Repository}}@{{.Digest}}"] {
+            let names = machine::run("docker", &["images", "--digests", "--format", format, &self.repository]).await?;
+            for name in names.lines().filter(|name| !name.contains("<none>")) {
+                if let Err(error) = machine::run("docker", &["rmi", name]).await {
+                    eprintln!("an image stays: {error:#}");
+                }
+            }
         }
         Ok(())
     }

@@ -3,13 +3,12 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use bollard::Docker;
 use slipway_domain::api::{CreatedToken, CreatedWebhookToken};
 use tempfile::TempDir;
 
 use crate::{
     client::Client,
-    containers, machine,
+    machine,
     ports::{self, Port},
     process::Process,
     registry::{Notify, Registry},
@@ -40,8 +39,6 @@ pub struct Stack {
     pub folder: TempDir,
     /// The API as `admin`.
     pub admin: Client,
-    /// The Docker engine.
-    pub docker: Docker,
     /// The registry, once [`Stack::with_registry`] was called.
     pub registry: Option<Registry>,
     /// NATS.
@@ -65,18 +62,9 @@ impl Stack {
         for name in ["nats", "release", "planner", "notifier"].into_iter().chain(executors.iter().map(String::as_str)) {
             ports.insert(name.to_owned(), ports::reserve()?);
         }
-        let nats = nats_process(&folder, &ports["nats"], &executors).await?;
+        let nats = nats_process(&folder, &ports["nats"], &executors, &id).await?;
         let admin = Client::new(format!("http://{}", ports["release"].address()), None);
-        let mut stack = Self {
-            services: BTreeMap::new(),
-            registry: None,
-            docker: containers::engine()?,
-            id,
-            folder,
-            admin,
-            nats,
-            ports,
-        };
+        let mut stack = Self { services: BTreeMap::new(), registry: None, id, folder, admin, nats, ports };
         stack.nats.start()?;
         for name in ["release", "planner", "notifier"].into_iter().chain(executors.iter().map(String::as_str)) {
             let process = stack.service(name, &wanted);
@@ -145,14 +133,10 @@ impl Stack {
         self.folder.path().join(name)
     }
 
-    /// The NATS seed file of a service.
+    /// The NATS seed file of a service, or of `operator`.
     pub fn seed(&self, service: &str) -> PathBuf {
-        let name = if service == "release" || service == "planner" || service == "notifier" {
-            format!("{service}-1")
-        } else {
-            service.to_owned()
-        };
-        self.path("nats").join(format!("{name}.nk"))
+        let alone = ["release", "planner", "notifier"].contains(&service);
+        self.path("nats").join(if alone { format!("{service}-1.nk") } else { format!("{service}.nk") })
     }
 
     /// `nats://127.0.0.1:<port>`
@@ -259,12 +243,14 @@ impl Stack {
     }
 }
 
-async fn nats_process(folder: &TempDir, port: &Port, executors: &[String]) -> Result<Process> {
+async fn nats_process(folder: &TempDir, port: &Port, executors: &[String], id: &str) -> Result<Process> {
     let out = folder.path().join("nats");
     let (out_text, listen) = (out.display().to_string(), port.address());
     let slipway = settings::own("slipway");
     let mut arguments = vec!["nats", "init", "--dir", &out_text, "--listen", &listen];
-    for executor in executors {
+    let rights = |executor: &String| format!("{executor}=staging-01-{id},web-01-{id},web-02-{id},worker");
+    let executors: Vec<String> = executors.iter().map(rights).collect();
+    for executor in &executors {
         arguments.extend(["--executor", executor.as_str()]);
     }
     machine::run(slipway, &arguments).await?;

@@ -40,7 +40,10 @@ struct Workspace {
 impl Workspace {
     async fn read() -> Result<Self> {
         let manifest = settings::workspace().join("Cargo.toml").display().to_string();
-        let arguments = ["metadata", "--format-version", "1", "--offline", "--locked", "--manifest-path", &manifest];
+        let compiler = machine::run("rustc", &["-vV"]).await?;
+        let host = compiler.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc names its host")?;
+        let arguments = ["metadata", "--format-version", "1", "--offline", "--locked", "--filter-platform", host];
+        let arguments = [&arguments[..], &["--manifest-path", &manifest]].concat();
         let metadata: Value = serde_json::from_str(&machine::run("cargo", &arguments).await?)?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();

@@ -28,10 +28,14 @@ async fn a_manifest_that_is_wrong_is_refused_with_its_place_and_its_reason() -> 
     check("kind: Environment\nname: Test!\n", &["Test!", "environment name"]).await?;
     check("kind: Environmint\nname: test\n", &["Environmint"]).await?;
     check("kind: Environment\nname: [\n", &["manifests-"]).await?;
-    check(&format!("{lifecycle}---\nkind: Project\nname: p\nlifecycle: nowhere\nsteps: []\n"), &["nowhere"]).await?;
+    check(
+        &format!("{lifecycle}---\nkind: Project\nname: p\nlifecycle: nowhere\nsteps: [{{name: a, wait: 1s}}]\n"),
+        &["nowhere"],
+    )
+    .await?;
     let cycle = "steps:\n  - {name: a, needs: [b], wait: 1s}\n  - {name: b, needs: [a], wait: 1s}\n  \
                  - {name: c, needs: [d], wait: 1s}\n  - {name: d, needs: [c], wait: 1s}\n";
-    check(&format!("{lifecycle}---\nkind: Project\nname: p\nlifecycle: l\n{cycle}"), &["a", "b", "c", "d", "cycle"])
+    check(&format!("{lifecycle}---\nkind: Project\nname: p\nlifecycle: l\n{cycle}"), &["a -> b -> a", "c -> d -> c"])
         .await?;
     Ok(())
 }

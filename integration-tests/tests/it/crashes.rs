@@ -102,7 +102,7 @@ async fn over(shop: &Shop, environment: &str) -> bool {
 /// How many messages the deployment log has.
 async fn head(shop: &Shop) -> Result<u64> {
     let look = async {
-        let client = log::connect(&shop.stack.nats_url(), &shop.stack.seed("release")).await?;
+        let client = log::connect(&shop.stack.nats_url(), &shop.stack.seed("operator")).await?;
         let stream = async_nats::jetstream::new(client).get_stream("DEPLOYMENTS").await?;
         anyhow::Ok(stream.cached_info().state.last_sequence)
     };

@@ -49,7 +49,7 @@ async fn a_planted_secret_is_in_no_stream_table_log_or_trace() -> Result<()> {
 /// Looks for the text in every stream, in every file of the database, in every log and in every trace.
 async fn nowhere(shop: &Shop, collector: &Collector, secret: &str) -> Result<()> {
     ensure!(secret.len() > 10, "a secret worth looking for");
-    let client = log::connect(&shop.stack.nats_url(), &shop.stack.seed("release")).await?;
+    let client = log::connect(&shop.stack.nats_url(), &shop.stack.seed("operator")).await?;
     let messages = log::everything(&client).await?;
     ensure!(messages.iter().any(|message| message.stream == "DEPLOYMENTS"), "the streams were read");
     for message in messages {
@@ -120,7 +120,7 @@ async fn an_executor_can_not_write_plans_gates_or_votes() -> Result<()> {
             .await
             .map_err(|_| anyhow::anyhow!("the server did not refuse {subject}"))?;
     }
-    let release = log::connect(&stack.nats_url(), &stack.seed("release")).await?;
+    let release = log::connect(&stack.nats_url(), &stack.seed("operator")).await?;
     let deployments = jetstream::new(release).get_stream("DEPLOYMENTS").await?;
     ensure!(deployments.cached_info().state.messages == 0, "something got through");
     Ok(())

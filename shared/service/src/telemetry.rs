@@ -14,7 +14,10 @@ use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::Sd
 use tracing::level_filters::LevelFilter;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::{
-    EnvFilter, Layer as _, filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    EnvFilter, Layer as _,
+    filter::{FilterExt as _, Targets, filter_fn},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
 };
 
 const TRACEPARENT: &str = "traceparent";
@@ -47,14 +50,21 @@ pub fn init(service_name: &'static str) -> Telemetry {
     let spans = tracing_opentelemetry::layer()
         .with_tracer(provider.tracer("slipway"))
         .with_filter(Targets::new().with_target("slipway", LevelFilter::INFO));
-    let installed =
-        tracing_subscriber::registry().with(spans).with(lines.with_filter(EnvFilter::new(filter))).try_init();
+    let wanted = EnvFilter::new(filter).and(filter_fn(|line| may_be_logged(line.target(), *line.level())));
+    let installed = tracing_subscriber::registry().with(spans).with(lines.with_filter(wanted)).try_init();
     if installed.is_ok()
         && let Some(error) = export_error
     {
         tracing::warn!(%error, "traces are not exported; check OTEL_EXPORTER_OTLP_ENDPOINT");
     }
     Telemetry { provider }
+}
+
+/// Whatever the filter says: libraries that log the bodies they send are kept quiet, because bodies carry secrets.
+fn may_be_logged(target: &str, level: tracing::Level) -> bool {
+    const QUOTE_BODIES: [&str; 3] = ["bollard", "hyper", "h2"];
+    let root = target.split("::").next().unwrap_or_default();
+    !QUOTE_BODIES.contains(&root) || level <= tracing::Level::WARN
 }
 
 fn provider(service_name: &'static str) -> (SdkTracerProvider, Option<opentelemetry_otlp::ExporterBuildError>) {
@@ -90,5 +100,20 @@ pub fn continue_from(span: &tracing::Span, traceparent: Option<&str>) {
         && let Err(error) = span.set_parent(context)
     {
         tracing::debug!(?error, "a span could not continue its remote parent");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    #[test]
+    fn libraries_that_log_bodies_are_quiet_at_any_filter() {
+        assert!(!may_be_logged("bollard::docker", Level::DEBUG));
+        assert!(!may_be_logged("bollard", Level::INFO));
+        assert!(may_be_logged("bollard::docker", Level::WARN));
+        assert!(may_be_logged("slipway_executor::task", Level::TRACE));
     }
 }
