@@ -56,8 +56,22 @@ pub struct Keyring {
 }
 
 impl Keyring {
+    /// The key that belongs to the database. It is made if neither the file nor the database knows of one.
+    pub async fn of(path: &Path, store: &Store) -> Result<Self, KeyringError> {
+        if !path.exists() && store.setting(CHECK).await?.is_some() {
+            return Err(KeyringError::File {
+                path: path.to_owned(),
+                reason: "it is not there, but the secrets of this database were sealed with it; bring it back"
+                    .to_owned(),
+            });
+        }
+        let keyring = Self::load(path)?;
+        keyring.verify(store).await?;
+        Ok(keyring)
+    }
+
     /// Reads the key, or makes it if the file is not there.
-    pub fn load(path: &Path) -> Result<Self, KeyringError> {
+    fn load(path: &Path) -> Result<Self, KeyringError> {
         let file = |reason: String| KeyringError::File { path: path.to_owned(), reason };
         let text = match std::fs::read_to_string(path) {
             Ok(text) => Zeroizing::new(text),
@@ -75,7 +89,7 @@ impl Keyring {
     }
 
     /// Refuses if the database belongs to another key; a new database is bound to this one.
-    pub async fn verify(&self, store: &Store) -> Result<(), KeyringError> {
+    async fn verify(&self, store: &Store) -> Result<(), KeyringError> {
         let check = SecretRef { name: SecretName::new(CHECK).expect("invariant: the name is a slug"), version: 0 };
         let fresh = self.seal(&check, CHECK_TEXT);
         let kept = store.setting_or(CHECK, &format!("{} {}", fresh.nonce, fresh.ciphertext)).await?;
@@ -155,10 +169,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::connect(&format!("sqlite://{}/s.db?mode=rwc", folder.path().display())).await.unwrap();
         let path = folder.path().join("master.key");
-        Keyring::load(&path).unwrap().verify(&store).await.unwrap();
-        Keyring::load(&path).unwrap().verify(&store).await.unwrap();
-        let other = Keyring::load(&folder.path().join("other.key")).unwrap();
-        assert!(matches!(other.verify(&store).await, Err(KeyringError::Wrong)));
+        Keyring::of(&path, &store).await.unwrap();
+        Keyring::of(&path, &store).await.unwrap();
+        let other = folder.path().join("other.key");
+        assert!(matches!(Keyring::of(&other, &store).await, Err(KeyringError::File { .. })));
+        assert!(!other.exists(), "no key is made that could not fit");
+        Keyring::load(&other).unwrap();
+        assert!(matches!(Keyring::of(&other, &store).await, Err(KeyringError::Wrong)));
     }
 
     #[test]

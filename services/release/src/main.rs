@@ -79,8 +79,7 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
 /// Connects to everything and checks it.
 async fn start(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<Shared> {
     let store = Store::connect(&settings.database_url).await.context("the database can not be used")?;
-    let keyring = Keyring::load(&settings.master_key_file)?;
-    keyring.verify(&store).await?;
+    let keyring = Keyring::of(&settings.master_key_file, &store).await?;
     bootstrap::admin_token(&store, &settings.admin_token_file).await?;
     let config = BusConfig {
         url: settings.nats.url.clone(),
