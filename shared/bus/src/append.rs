@@ -88,13 +88,27 @@ impl Bus {
         if let Some(trace) = entry.trace() {
             headers.insert(TRACEPARENT, trace);
         }
+        let started = Instant::now();
+        let appended = self.append_until_known(via, &subject, expected, (headers, payload), entry.id()).await?;
+        metrics::histogram!("slipway_append_seconds").record(started.elapsed().as_secs_f64());
+        Ok(appended)
+    }
+
+    async fn append_until_known(
+        &self,
+        via: Via,
+        subject: &str,
+        expected: u64,
+        (headers, payload): (HeaderMap, Bytes),
+        id: Uuid,
+    ) -> Result<Appended, BusError> {
         let mut pause = FIRST_RETRY;
         loop {
-            match self.publish_once(&subject, headers.clone(), payload.clone()).await {
+            match self.publish_once(subject, headers.clone(), payload.clone()).await {
                 Publish::Stored(seq) => return Ok(Appended::Stored(seq)),
                 Publish::Final(error) => return Err(error),
                 Publish::Conflict(head) => {
-                    if let Some(known) = self.resolve(via, &subject, expected, head, entry.id()).await? {
+                    if let Some(known) = self.resolve(via, subject, expected, head, id).await? {
                         return Ok(known);
                     }
                     tokio::time::sleep(IN_FLIGHT).await;

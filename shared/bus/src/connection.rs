@@ -17,6 +17,7 @@ const OLDEST: (u64, u64) = (2, 14);
 const PING: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const API_TIMEOUT: Duration = Duration::from_secs(5);
+const FIRST_EVENT: Duration = Duration::from_secs(1);
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(2);
 const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
@@ -100,6 +101,9 @@ impl Bus {
         if parse_version(&version).is_some_and(|version| version < OLDEST) {
             return Err(BusError::TooOld { version });
         }
+        // The event of this first connection is still on its way; what begins before it would take it for a reconnect.
+        let mut generation = signals.generation.subscribe();
+        let _ = tokio::time::timeout(FIRST_EVENT, generation.wait_for(|n| *n > 0)).await;
         signals.connected.send_replace(true);
         let js =
             jetstream::ContextBuilder::new().timeout(API_TIMEOUT).backpressure_on_inflight(true).build(client.clone());
@@ -237,11 +241,14 @@ impl Signals {
         match event {
             Event::Connected => {
                 self.generation.send_modify(|n| *n += 1);
+                metrics::counter!("slipway_nats_connections_total").increment(1);
+                metrics::gauge!("slipway_nats_connected").set(1.0);
                 if !self.connected.send_replace(true) {
                     tracing::info!("connection to NATS is up");
                 }
             }
             Event::Disconnected | Event::Closed => {
+                metrics::gauge!("slipway_nats_connected").set(0.0);
                 if self.connected.send_replace(false) {
                     tracing::warn!("connection to NATS is down; trying again until it is back");
                 }

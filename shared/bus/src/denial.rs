@@ -28,6 +28,7 @@ impl Denials {
     /// Takes note if the server's words are about a permission; logs each pattern once.
     pub(crate) fn note(&self, words: &str) {
         let Some(subject) = denied_subject(words) else { return };
+        metrics::counter!("slipway_nats_denials_total").increment(1);
         let mut state = self.lock();
         if state.recent.len() == REMEMBERED {
             state.recent.pop_front();

@@ -4,8 +4,11 @@ use slipway_domain::{event::Recorded, id::DeploymentId};
 
 use crate::{
     Bus, BusError, envelope, stream, subject,
-    tail::{Item, Message, Source, Start, Tail},
+    tail::{CutTail, Item, Message, Source, Start, Tail},
 };
+
+/// Enough to keep a replay busy.
+const BATCH: usize = 2000;
 
 /// A reader of the log that survives reconnects and restarts of the server.
 pub struct Fold {
@@ -24,7 +27,13 @@ impl Bus {
     }
 
     fn fold_subject(&self, filter: String, from: u64) -> Fold {
-        let source = Source { stream: stream::DEPLOYMENTS, filter, start: Start::Sequence(from) };
+        let source = Source {
+            stream: stream::DEPLOYMENTS,
+            filter,
+            start: Start::Sequence(from),
+            batch: BATCH,
+            cut_tail: CutTail::Regression,
+        };
         Fold { tail: Tail::new(self, source) }
     }
 }

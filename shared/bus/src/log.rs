@@ -11,14 +11,14 @@ use std::{collections::VecDeque, time::Duration};
 
 use crate::{
     Bus, BusError, envelope, stream, subject,
-    tail::{Item, Message, Source, Start, Tail},
+    tail::{CutTail, Item, Message, Source, Start, Tail},
 };
 
 /// Most lines in one message. A line's place is the message's sequence times this, plus its index,
 /// so that reading can be resumed at any line.
 pub const MAX_LINES: usize = 4096;
 
-const OPEN_WITHIN: Duration = Duration::from_secs(5);
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// Where a line came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,7 +76,8 @@ impl Bus {
     /// The output of a deployment from a line on, and what is still to come.
     pub fn logs(&self, deployment: DeploymentId, from_seq: u64) -> LogReader {
         let start = Start::Sequence(from_seq / MAX_LINES as u64);
-        let source = Source { stream: stream::LOGS, filter: subject::logs(deployment), start };
+        let filter = subject::logs(deployment);
+        let source = Source { stream: stream::LOGS, filter, start, batch: 100, cut_tail: CutTail::Forgiven };
         LogReader { tail: Tail::new(self, source), from: from_seq, ready: VecDeque::new() }
     }
 
@@ -89,25 +90,21 @@ impl Bus {
     ) -> Result<Vec<LogLine>, BusError> {
         let mut reader = self.logs(deployment, from_seq);
         let mut lines = Vec::new();
-        let read = async {
-            loop {
-                let pending = match reader.tail.next().await? {
-                    Item::Opened { pending } => pending,
-                    Item::Broken => continue,
-                    Item::Message(message) => {
-                        reader.take(&message);
-                        lines.extend(reader.ready.drain(..));
-                        message.pending
-                    }
-                };
-                if pending == 0 || lines.len() >= max {
-                    return Ok(());
+        loop {
+            let next = tokio::time::timeout(ANSWER_WITHIN, reader.tail.next()).await;
+            let pending = match next.map_err(|_| BusError::NoAnswer { what: "a read of step output".into() })?? {
+                Item::Opened { pending } => pending,
+                Item::Broken => continue,
+                Item::Message(message) => {
+                    reader.take(&message);
+                    lines.extend(reader.ready.drain(..));
+                    message.pending
                 }
+            };
+            if pending == 0 || lines.len() >= max {
+                break;
             }
-        };
-        tokio::time::timeout(OPEN_WITHIN, read)
-            .await
-            .map_err(|_| BusError::NoAnswer { what: "a read of step output".into() })??;
+        }
         lines.truncate(max);
         Ok(lines)
     }

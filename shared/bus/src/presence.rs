@@ -12,7 +12,7 @@ use slipway_domain::{
 
 use crate::{
     Bus, BusError, stream, subject,
-    tail::{Item, Message, Source, Start, Tail},
+    tail::{CutTail, Item, Message, Source, Start, Tail},
 };
 
 const OPERATION: &str = "KV-Operation";
@@ -67,6 +67,8 @@ impl Bus {
             stream: stream::PRESENCE_STREAM,
             filter: subject::PRESENCE.to_owned(),
             start: Start::LastPerSubject,
+            batch: 500,
+            cut_tail: CutTail::Forgiven,
         };
         PresenceWatch { tail: Tail::new(self, source), initial: None, drained: true, last_at: None }
     }

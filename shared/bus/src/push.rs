@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::{
     Bus, BusError, MAX_ENVELOPE, envelope, stream, subject,
-    tail::{Item, Source, Start, Tail},
+    tail::{CutTail, Item, Source, Start, Tail},
 };
 
 /// One delivery of a registry. Without its token: that reaches no stream.
@@ -49,8 +49,13 @@ impl Bus {
 
     /// All deliveries from a sequence on, and those to come.
     pub fn pushes(&self, from: u64) -> PushReader {
-        let source =
-            Source { stream: stream::PUSHES, filter: subject::PUSHES.to_owned(), start: Start::Sequence(from) };
+        let source = Source {
+            stream: stream::PUSHES,
+            filter: subject::PUSHES.to_owned(),
+            start: Start::Sequence(from),
+            batch: 50,
+            cut_tail: CutTail::Forgiven,
+        };
         PushReader { tail: Tail::new(self, source) }
     }
 }

@@ -140,9 +140,16 @@ impl Bus {
     async fn insist(&self, read: Read<'_>) -> Result<Option<StreamMessage>, BusError> {
         let api = read.api();
         let mut pause = FIRST_RETRY;
+        let mut generation = self.generation();
         loop {
             let started = Instant::now();
-            match self.read_once(read).await {
+            let outcome = tokio::select! {
+                biased;
+                outcome = self.read_once(read) => outcome,
+                // The answer to a question over a lost connection never comes.
+                _ = generation.changed() => continue,
+            };
+            match outcome {
                 Outcome::Found(message) => return Ok(Some(message)),
                 Outcome::Nothing => return Ok(None),
                 Outcome::Failed(_) if self.denied_since(&api, started) => {

@@ -104,8 +104,7 @@ impl Bus {
             let started = Instant::now();
             let Err(error) = self.inner.js.create_stream(wanted.clone()).await else {
                 if shrunk {
-                    wanted.max_bytes /= 2;
-                    self.inner.js.update_stream(wanted.clone()).await.map_err(|e| unanswered("STREAM.UPDATE", &e))?;
+                    self.leave_room(&mut wanted).await;
                 }
                 tracing::info!(stream = wanted.name, max_bytes = wanted.max_bytes, "stream made");
                 return Ok(());
@@ -134,6 +133,15 @@ impl Bus {
         }
     }
 
+    /// Halves a stream that has only just found room.
+    async fn leave_room(&self, made: &mut Config) {
+        let half = Config { max_bytes: made.max_bytes / 2, ..made.clone() };
+        match self.inner.js.update_stream(half.clone()).await {
+            Ok(_) => *made = half,
+            Err(error) => tracing::warn!(stream = made.name, %error, "this stream may take all the room there is"),
+        }
+    }
+
     fn no_answer(&self, api: &str, started: Instant) -> BusError {
         if self.denied_since(api, started) {
             BusError::Denied { subject: api.to_owned() }
@@ -152,10 +160,15 @@ impl Bus {
     ) -> Result<u64, BusError> {
         let started = Instant::now();
         let publish = async { self.inner.js.publish_with_headers(subject.clone(), headers, payload).await?.await };
-        let error = match tokio::time::timeout(STORE_TIMEOUT, publish).await {
-            Ok(Ok(ack)) => return Ok(ack.sequence),
-            Ok(Err(error)) => Some(error),
-            Err(_) => None,
+        let mut generation = self.generation();
+        let error = tokio::select! {
+            biased;
+            acked = publish => match acked {
+                Ok(ack) => return Ok(ack.sequence),
+                Err(error) => Some(error),
+            },
+            _ = generation.changed() => None,
+            () = tokio::time::sleep(STORE_TIMEOUT) => None,
         };
         if self.denied_since(&subject, started) {
             return Err(BusError::Denied { subject });

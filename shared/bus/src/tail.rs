@@ -12,15 +12,13 @@ use async_nats::jetstream::{
     self,
     consumer::{AckPolicy, DeliverPolicy, ReplayPolicy, pull},
 };
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::{FutureExt as _, StreamExt as _};
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{Bus, BusError};
 
-/// Messages asked for at a time. Bounds what may lie in memory: this many envelopes.
-const BATCH: usize = 2000;
 const HEARTBEAT: Duration = Duration::from_secs(5);
 const EXPIRES: Duration = Duration::from_secs(30);
 /// The server forgets a consumer that nobody pulls from for this long.
@@ -36,6 +34,19 @@ pub(crate) struct Source {
     pub(crate) stream: &'static str,
     pub(crate) filter: String,
     pub(crate) start: Start,
+    /// Messages asked for at a time: many are fast, few keep a slow reader small.
+    pub(crate) batch: usize,
+    /// What it means when the stream ends before what was seen.
+    pub(crate) cut_tail: CutTail,
+}
+
+/// What it means when a stream has lost its last messages, as after a crash or when it was made anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CutTail {
+    /// The truth is gone; nothing may go on.
+    Regression,
+    /// A pity; reading goes on with what is new.
+    Forgiven,
 }
 
 /// Where following begins.
@@ -67,7 +78,13 @@ pub(crate) struct Message {
     pub(crate) body: async_nats::Message,
 }
 
-type Opening = Pin<Box<dyn Future<Output = Result<(pull::Stream, u64), BusError>> + Send>>;
+type Opening = Pin<Box<dyn Future<Output = Result<Opened, BusError>> + Send>>;
+
+struct Opened {
+    messages: pull::Stream,
+    pending: u64,
+    last: Option<Last>,
+}
 
 enum State {
     Opening(Opening),
@@ -77,16 +94,20 @@ enum State {
 pub(crate) struct Tail {
     bus: Bus,
     source: Source,
-    /// The last sequence delivered, and the digest by which it is known again.
-    last: Option<(u64, Fingerprint)>,
+    last: Option<Last>,
     delivered: u64,
     generation: watch::Receiver<u64>,
     state: State,
 }
 
-/// By which a message is recognised after a reconnect.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Fingerprint(bytes::Bytes);
+/// The last message delivered.
+#[derive(Debug, Clone)]
+struct Last {
+    seq: u64,
+    at: DateTime<Utc>,
+    /// By which it is known again after a reconnect.
+    payload: bytes::Bytes,
+}
 
 impl Tail {
     pub(crate) fn new(bus: &Bus, source: Source) -> Self {
@@ -107,7 +128,7 @@ impl Tail {
             match &mut self.state {
                 State::Opening(opening) => {
                     let opened = opening.await;
-                    let (messages, pending) = match opened {
+                    let Opened { messages, pending, last } = match opened {
                         Ok(opened) => opened,
                         Err(error) => {
                             self.reopen();
@@ -115,6 +136,7 @@ impl Tail {
                         }
                     };
                     self.delivered = 0;
+                    self.last = last;
                     self.state = State::Open(Box::new(messages));
                     return Ok(Item::Opened { pending });
                 }
@@ -153,10 +175,10 @@ impl Tail {
         }
         self.delivered += 1;
         if matches!(self.source.start, Start::Sequence(_)) {
-            if self.last.as_ref().is_some_and(|(last, _)| seq <= *last) {
+            if self.last.as_ref().is_some_and(|last| seq <= last.seq) {
                 return Ok(None);
             }
-            self.last = Some((seq, Fingerprint(message.payload.clone())));
+            self.last = Some(Last { seq, at, payload: message.payload.clone() });
         }
         let (body, _) = message.split();
         Ok(Some(Message { seq, at, pending, body }))
@@ -171,14 +193,14 @@ impl Tail {
 /// The consumer skipped something, or what it sent is none of a stream's.
 struct Gap;
 
-fn open(bus: Bus, source: Source, last: Option<(u64, Fingerprint)>) -> Opening {
+fn open(bus: Bus, source: Source, last: Option<Last>) -> Opening {
     Box::pin(async move {
         let mut pause = FIRST_RETRY;
         let mut complained = Instant::now();
         loop {
             bus.wait_connected(LAST_RETRY).await;
             let started = Instant::now();
-            let reason = match tokio::time::timeout(OPEN_TIMEOUT, open_once(&bus, &source, last.as_ref())).await {
+            let reason = match tokio::time::timeout(OPEN_TIMEOUT, open_once(&bus, &source, last.clone())).await {
                 Ok(Ok(opened)) => return Ok(opened),
                 Ok(Err(Failed::Final(error))) => return Err(error),
                 Ok(Err(Failed::Retry(reason))) => reason,
@@ -209,20 +231,20 @@ impl Failed {
     }
 }
 
-async fn open_once(
-    bus: &Bus,
-    source: &Source,
-    last: Option<&(u64, Fingerprint)>,
-) -> Result<(pull::Stream, u64), Failed> {
+async fn open_once(bus: &Bus, source: &Source, last: Option<Last>) -> Result<Opened, Failed> {
     let js = &bus.inner.js;
     let stream = js.get_stream_no_info(source.stream).await.map_err(Failed::retry)?;
-    if let Some((seq, fingerprint)) = last {
-        check_regression(&stream, *seq, fingerprint).await?;
-    }
-    let deliver_policy = match (source.start, last) {
-        (Start::LastPerSubject, _) => DeliverPolicy::LastPerSubject,
-        (Start::Sequence(_), Some((last, _))) => DeliverPolicy::ByStartSequence { start_sequence: last + 1 },
-        (Start::Sequence(from), None) => DeliverPolicy::ByStartSequence { start_sequence: from.max(1) },
+    let (deliver_policy, last) = match (source.start, last) {
+        (Start::LastPerSubject, _) => (DeliverPolicy::LastPerSubject, None),
+        (Start::Sequence(from), None) => (DeliverPolicy::ByStartSequence { start_sequence: from.max(1) }, None),
+        (Start::Sequence(_), Some(last)) => match (is_cut(&stream, &last).await?, source.cut_tail) {
+            (false, _) => (DeliverPolicy::ByStartSequence { start_sequence: last.seq + 1 }, Some(last)),
+            (true, CutTail::Regression) => return Err(Failed::Final(BusError::Regression { seq: last.seq })),
+            // Sequences begin again where the stream was cut; only time still tells what is new.
+            (true, CutTail::Forgiven) => {
+                (DeliverPolicy::ByStartTime { start_time: last.at + TimeDelta::nanoseconds(1) }, None)
+            }
+        },
     };
     let config = pull::Config {
         name: Some(format!("{}-{}", bus.inner.name, Uuid::new_v4().simple())),
@@ -240,28 +262,19 @@ async fn open_once(
     let pending = consumer.cached_info().num_pending;
     let messages = consumer
         .stream()
-        .max_messages_per_batch(BATCH)
+        .max_messages_per_batch(source.batch)
         .heartbeat(HEARTBEAT)
         .expires(EXPIRES)
         .messages()
         .await
         .map_err(Failed::retry)?;
-    Ok((messages, pending))
+    Ok(Opened { messages, pending, last })
 }
 
-/// A stream that ends before what was seen, or has something else in its place, has lost data.
-async fn check_regression(
-    stream: &jetstream::stream::Stream<()>,
-    seq: u64,
-    fingerprint: &Fingerprint,
-) -> Result<(), Failed> {
+/// Whether the stream ends before the last message seen, or has something else in its place.
+async fn is_cut(stream: &jetstream::stream::Stream<()>, last: &Last) -> Result<bool, Failed> {
     let info = stream.get_info().await.map_err(Failed::retry)?;
-    if info.state.last_sequence < seq {
-        return Err(Failed::Final(BusError::Regression { seq }));
-    }
     // Nothing there says nothing: it may have been purged, or the replica lags.
-    match stream.direct_get(seq).await {
-        Ok(found) if found.payload != fingerprint.0 => Err(Failed::Final(BusError::Regression { seq })),
-        _ => Ok(()),
-    }
+    Ok(info.state.last_sequence < last.seq
+        || matches!(stream.direct_get(last.seq).await, Ok(found) if found.payload != last.payload))
 }

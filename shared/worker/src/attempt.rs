@@ -53,13 +53,14 @@ pub(crate) async fn run<P: Perform>(shared: Arc<Shared<P>>, doorbell: Doorbell, 
 }
 
 async fn claim_and_work<P: Perform>(shared: Arc<Shared<P>>, doorbell: Doorbell, look: Arc<Notify>) {
-    let key = XKey::new();
+    // Drawing a key costs more than the claim itself, so only where something will be sealed to it.
+    let key = (!doorbell.order.secrets.is_empty()).then(XKey::new);
     let address = Address::Task(doorbell.deployment, doorbell.task.clone());
     let claim = TaskEvent::Claimed {
         holder: shared.name.clone(),
         boot: shared.boot,
         attempt: doorbell.attempt,
-        key: key.public_key(),
+        key: key.as_ref().map(XKey::public_key).unwrap_or_default(),
     };
     let (epoch, sent) = match Chain::claim(&shared.bus, &address, &shared.actor, doorbell.expected_seq, claim).await {
         Ok(Claim::Won { epoch, sent }) => (epoch, sent),
@@ -78,11 +79,14 @@ async fn claim_and_work<P: Perform>(shared: Arc<Shared<P>>, doorbell: Doorbell, 
     let (cancelled, fenced) = (tokens.cancelled.clone(), tokens.fenced.clone());
     let chain = Chain::new(shared.bus.clone(), address, shared.actor.clone(), (epoch, sent), cancelled, fenced);
     let held = Arc::new(Held::new(shared.bus.clone(), &doorbell, epoch, chain, tokens, look));
+    let began = Instant::now();
     let pump = AbortOnDropHandle::new(tokio::spawn(held.output.clone().pump()));
     let watch = AbortOnDropHandle::new(tokio::spawn(watch(held.clone()).in_current_span()));
-    let worked = work(&shared, &held, &doorbell, &key).await;
+    let worked = work(&shared, &held, &doorbell, key.as_ref()).await;
     drop((watch, pump));
-    finish(&held, &doorbell, worked).await;
+    let end = finish(&held, &doorbell, worked).await;
+    metrics::counter!("slipway_attempts_total", "end" => end).increment(1);
+    metrics::histogram!("slipway_attempt_seconds").record(began.elapsed().as_secs_f64());
 }
 
 /// Looks at the subject every few seconds, when nudged, and after every reconnect.
@@ -108,9 +112,9 @@ async fn watch(held: Arc<Held>) {
     }
 }
 
-async fn work<P: Perform>(shared: &Shared<P>, held: &Arc<Held>, doorbell: &Doorbell, key: &XKey) -> Worked {
+async fn work<P: Perform>(shared: &Shared<P>, held: &Arc<Held>, doorbell: &Doorbell, key: Option<&XKey>) -> Worked {
     let performed = AssertUnwindSafe(async {
-        if !doorbell.order.secrets.is_empty() {
+        if let Some(key) = key {
             let values = tokio::select! {
                 biased;
                 () = held.cancelled().cancelled() => return End::Cancelled,
@@ -163,13 +167,13 @@ fn timed_out(doorbell: &Doorbell) -> Failure {
     }
 }
 
-async fn finish(held: &Held, doorbell: &Doorbell, worked: Worked) {
+async fn finish(held: &Held, doorbell: &Doorbell, worked: Worked) -> &'static str {
     let end = match worked {
         Worked::Abandoned => {
             held.say("the claim was lost or this process ends; another holder goes on");
             let _ = tokio::time::timeout(LAST_OUTPUT, held.output.finish()).await;
             tracing::warn!("let go without an end");
-            return;
+            return "abandoned";
         }
         Worked::Ended(end) => end,
         Worked::Overran => End::Failed(timed_out(doorbell)),
@@ -187,8 +191,14 @@ async fn finish(held: &Held, doorbell: &Doorbell, worked: Worked) {
         held.chain.lock().await.append(|cancel_issued| event(&end, cancel_issued)).await
     });
     match ended {
-        Ok(()) => tracing::info!(end = word(&end), "ended"),
-        Err(crate::Fenced) => tracing::warn!(end = word(&end), "ended, but the claim was lost before"),
+        Ok(()) => {
+            tracing::info!(end = word(&end), "ended");
+            word(&end)
+        }
+        Err(crate::Fenced) => {
+            tracing::warn!(end = word(&end), "ended, but the claim was lost before");
+            "abandoned"
+        }
     }
 }
 

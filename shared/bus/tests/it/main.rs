@@ -1,5 +1,7 @@
 //! The bus against a real nats-server.
 
+#![expect(clippy::unwrap_used, reason = "what a test can not set up fails it")]
+
 #[path = "../support/nats.rs"]
 mod nats;
 

@@ -52,3 +52,24 @@ async fn a_reader_goes_on_after_a_restart() -> anyhow::Result<()> {
     assert_eq!(soon("a line", reader.next()).await.text, "after");
     Ok(())
 }
+
+#[tokio::test]
+async fn output_that_the_server_lost_does_not_hide_what_comes_after() -> anyhow::Result<()> {
+    let mut nats = Nats::start()?;
+    let bus = nats.bus().await?;
+    let (id, web) = (deployment(), task("web", "web-01"));
+    for text in ["one", "two", "three"] {
+        bus.log(id, &web, 1, &lines(&[text])).await?;
+    }
+    let mut reader = bus.logs(id, 0);
+    for text in ["one", "two", "three"] {
+        assert_eq!(soon("a line", reader.next()).await.text, text);
+    }
+    nats.kill9();
+    nats.wipe()?;
+    nats.restart()?;
+    soon("the streams to be made again", async { while bus.ensure_streams().await.is_err() {} }).await;
+    soon("storing output", async { while bus.log(id, &web, 1, &lines(&["new"])).await.is_err() {} }).await;
+    assert_eq!(soon("the new line", reader.next()).await.text, "new");
+    Ok(())
+}

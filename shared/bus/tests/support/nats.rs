@@ -126,6 +126,7 @@ fn spawn(dir: &Path) -> anyhow::Result<Child> {
         })
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test has nothing else to do before its server is there")]
 fn answers(port: u16, child: &mut Child) -> bool {
     let deadline = Instant::now() + Duration::from_secs(5);
     while Instant::now() < deadline {
