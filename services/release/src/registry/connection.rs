@@ -277,4 +277,50 @@ mod tests {
             assert_eq!(next_link(link), next, "{link}");
         }
     }
+
+    /// A registry that gives its tags in pages, as large ones do; `pages[i]` is its answer to `?page=i`.
+    async fn paging(pages: Vec<(u16, &'static str, &'static str)>) -> Connection {
+        use axum::{extract::Query, http::StatusCode, routing::get};
+        slipway_service::crypto::install();
+        let answer = move |Query(query): Query<std::collections::HashMap<String, String>>| async move {
+            let (status, link, body) = pages[query.get("page").map_or(0, |page| page.parse().unwrap())];
+            (StatusCode::from_u16(status).unwrap(), [("link", link)], body)
+        };
+        let router = axum::Router::new().route("/v2/", get(|| async {})).route("/v2/shop/web/tags/list", get(answer));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let registry = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let feed = serde_json::json!({"name": "local", "registry": registry.to_string()});
+        Connection::open(&serde_json::from_value(feed).unwrap(), None).unwrap()
+    }
+
+    #[tokio::test]
+    async fn all_pages_of_tags_are_read() {
+        let registry = paging(vec![
+            (200, r#"</v2/shop/web/tags/list?page=1>; rel="next""#, r#"{"tags": ["1.0", "1.1"]}"#),
+            (200, r#"<?page=2>; rel="next""#, r#"{"tags": ["1.2"]}"#),
+            (200, "", r#"{"tags": null}"#),
+        ]);
+        assert_eq!(registry.await.tags("shop/web").await.unwrap(), ["1.0", "1.1", "1.2"]);
+    }
+
+    #[tokio::test]
+    async fn a_list_of_tags_that_can_not_be_had_is_an_error_and_not_a_shorter_list() {
+        for (pages, trouble, text) in [
+            (vec![(404, "", "")], Trouble::Missing, "has no shop/web"),
+            (vec![(403, "", "")], Trouble::Denied, "does not show shop/web to anonymous users"),
+            (vec![(503, "", "")], Trouble::Unreachable, "it answered 503"),
+            (vec![(200, "", "<html>")], Trouble::Invalid, "its list of tags can not be read"),
+            (
+                vec![(200, r#"<http://other.example.com/x>; rel="next""#, r#"{"tags": []}"#)],
+                Trouble::Invalid,
+                "other.example.com",
+            ),
+            (vec![(200, r#"<?page=1>; rel="next""#, r#"{"tags": ["1"]}"#), (500, "", "")], Trouble::Unreachable, "500"),
+        ] {
+            let error = paging(pages).await.tags("shop/web").await.unwrap_err();
+            assert_eq!(error.trouble, trouble, "{error}");
+            assert!(error.message.contains(text), "{error}");
+        }
+    }
 }
