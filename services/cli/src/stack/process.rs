@@ -171,13 +171,28 @@ impl Processes {
         Ok(Some(how.unwrap_or("stopped")))
     }
 
-    /// The last lines of a process's log.
+    /// The last lines of a process's log, without the frames of stack traces, which would be all of them.
     pub fn tail(&self, name: &str) -> String {
         let bytes = std::fs::read(self.log(name)).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
-        let lines: Vec<&str> = text.lines().collect();
+        let lines = without_traces(&text);
         lines[lines.len().saturating_sub(TAIL)..].iter().map(|line| format!("    | {line}\n")).collect()
     }
+}
+
+/// The lines of a log without stack traces: what is indented below `Stack backtrace:`.
+fn without_traces(text: &str) -> Vec<&str> {
+    let mut in_trace = false;
+    text.lines()
+        .filter(|line| {
+            if line.eq_ignore_ascii_case("stack backtrace:") {
+                in_trace = true;
+            } else if !line.starts_with(' ') {
+                in_trace = false;
+            }
+            !in_trace
+        })
+        .collect()
 }
 
 /// When a process was started, in the kernel's ticks; none if it is not there or has ended.
@@ -230,6 +245,22 @@ mod tests {
         again.signal("sleeper", Signal::SIGTERM).unwrap();
         assert_eq!(again.stopped("sleeper", Duration::from_secs(20)).await.unwrap(), Some("stopped"));
         assert_eq!(again.state("sleeper"), State::Stopped);
+    }
+
+    #[test]
+    fn the_end_of_a_log_is_shown_without_stack_frames() {
+        let dir = tempfile::tempdir().unwrap();
+        let processes = Processes::new(dir.path().to_owned(), dir.path().to_owned());
+        let log = "Error: no database\n\nCaused by:\n    0: refused\n    at home: none\n\nStack backtrace:\n   0: core::panic\n             at /x.rs:1:2\n";
+        std::fs::write(processes.log("sleeper"), log).unwrap();
+        let tail = processes.tail("sleeper");
+        assert!(
+            tail.contains("| Error: no database")
+                && tail.contains("0: refused")
+                && !tail.contains("core::panic")
+                && !tail.contains("x.rs"),
+            "{tail}"
+        );
     }
 
     #[tokio::test]
