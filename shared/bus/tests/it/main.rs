@@ -6,6 +6,7 @@
 mod nats;
 
 mod appending;
+mod credentials;
 mod doorbells;
 mod folding;
 mod output;
