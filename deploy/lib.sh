@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 # What the scripts of this folder share: where things are, how progress is shown, how processes are
 # started and stopped, how to wait. To be sourced, after `set -euo pipefail`.
 
@@ -7,6 +7,7 @@ STATE=${SLIPWAY_STATE:-$ROOT/.slipway}
 TOOLS=$ROOT/.slipway/tools
 LOGS=$STATE/logs
 PIDS=$STATE/pid
+BIN=${CARGO_TARGET_DIR:-$ROOT/target}/debug
 if [ -n "${SUDO_USER:-}" ]; then
   # Under sudo the toolchain is the caller's.
   caller=$(getent passwd "$SUDO_USER" | cut -d: -f6)

@@ -6,7 +6,7 @@ use slipway_integration_tests::{shop, stack::Wanted};
 
 #[tokio::test]
 async fn the_old_container_serves_again_and_the_reason_carries_the_output() -> Result<()> {
-    let quick = |manifests: String| manifests.replace("within: 30s", "within: 3s");
+    let quick = |manifests: String| manifests.replace("within: 15s", "within: 3s");
     shop::with(Wanted::default(), quick, async |shop| {
         shop.push("1.0.0", &[]).await?;
         let good = shop.deployment("1.0.0", "staging").await;
