@@ -167,15 +167,20 @@ impl Bus {
             (Via::Direct, None) => return Ok(None),
             _ => {}
         }
-        let Some(winner) = self.first_after(via, subject, expected, head.unwrap_or(0)).await? else {
-            return Ok(head.map(|head| Appended::Lost { head }));
-        };
-        Ok(Some(if envelope::id(&winner.payload).is_ok_and(|winner| winner == id) {
-            Appended::Mine(winner.sequence)
-        } else {
-            Appended::Lost { head: head.unwrap_or(0).max(winner.sequence) }
-        }))
+        let winner = self.first_after(via, subject, expected, head.unwrap_or(0)).await?;
+        Ok(verdict(head, id, winner.map(|winner| (winner.sequence, envelope::id(&winner.payload).ok()))))
     }
+}
+
+/// What the message in the first place after `expected` says, its sequence and its id. Without one nothing is known,
+/// even if the server has named a head: the replica that was asked may lag, and what it does not show may be ours.
+/// The same bytes are appended again then, which the server answers with the head as it is by then.
+fn verdict(head: Option<u64>, id: Uuid, winner: Option<(u64, Option<Uuid>)>) -> Option<Appended> {
+    let (seq, winner) = winner?;
+    if winner == Some(id) {
+        return Some(Appended::Mine(seq));
+    }
+    Some(Appended::Lost { head: head.unwrap_or(0).max(seq) })
 }
 
 fn classify(error: &jetstream::context::PublishError, subject: &str) -> Publish {
@@ -211,6 +216,17 @@ fn number_at_end(words: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_has_lost_before_the_winner_is_seen() {
+        let (mine, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        // The server named a head, but the replica that was asked shows nothing there.
+        assert_eq!(verdict(Some(7), mine, None), None);
+        assert_eq!(verdict(None, mine, None), None);
+        assert_eq!(verdict(Some(7), mine, Some((5, Some(mine)))), Some(Appended::Mine(5)));
+        assert_eq!(verdict(Some(7), mine, Some((5, Some(other)))), Some(Appended::Lost { head: 7 }));
+        assert_eq!(verdict(None, mine, Some((5, None))), Some(Appended::Lost { head: 5 }));
+    }
 
     #[test]
     fn the_head_is_read_from_the_servers_words() {

@@ -14,6 +14,9 @@ use crate::{Bus, BusError, subject};
 
 /// Whoever does not answer by then counts as absent.
 const ANSWER_WITHIN: Duration = Duration::from_millis(500);
+/// By then the server has complained about a subscription.
+const DENIED_WITHIN: Duration = Duration::from_millis(250);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 impl Bus {
     /// Rings at the doorbell's target. None: nobody is there (known at once), or nobody answered in time.
@@ -43,6 +46,24 @@ impl Bus {
                 BusError::Refused { what: format!("a subscription to {subject}"), reason: e.to_string() }
             })?;
         Ok(Doorbells { subscriber, client: self.inner.client.clone() })
+    }
+
+    /// Whether the server has denied the doorbells or the nudges of a target since then: the subject if so. What it
+    /// denies never rings, and nothing else tells. Waits for the server to have seen every subscription made so far.
+    pub async fn denied_subscription(&self, targets: &[TargetName], since: Instant) -> Option<(TargetName, String)> {
+        let deadline = Instant::now() + DENIED_WITHIN;
+        // The server answers in order, so complaints come before this answer; whatever it says.
+        let _ = tokio::time::timeout(DENIED_WITHIN, self.inner.log.get_info()).await;
+        loop {
+            let subjects = targets.iter().flat_map(|target| {
+                [subject::doorbell(target), subject::cancel(target)].map(|subject| (target.clone(), subject))
+            });
+            let denied = subjects.into_iter().find(|(_, subject)| self.denied_since(subject, since));
+            if denied.is_some() || Instant::now() >= deadline {
+                return denied;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     /// Tells whoever holds a task to look at its subject now rather than in a few seconds.

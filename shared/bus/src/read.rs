@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::jetstream::{
     message::StreamMessage,
-    stream::{DirectGetErrorKind, LastRawMessageErrorKind},
+    stream::{DirectGetErrorKind, Info, LastRawMessageErrorKind},
 };
 use slipway_domain::event::{Address, Recorded};
 
@@ -22,13 +22,6 @@ pub(crate) enum Via {
     Leader,
     /// From any replica: may be stale, never wrong.
     Direct,
-}
-
-/// What one read came to.
-enum Outcome {
-    Found(StreamMessage),
-    Nothing,
-    Failed(String),
 }
 
 /// One question to the server.
@@ -52,16 +45,28 @@ impl Read<'_> {
 }
 
 impl Bus {
-    /// The last sequence of the whole log; 0 if it is empty.
+    /// The last sequence of the whole log; 0 if it is empty. Never stale.
     pub async fn head(&self) -> Result<u64, BusError> {
-        let info = self.inner.log.get_info().await;
-        info.map(|info| info.state.last_sequence).map_err(|e| stream::unanswered("STREAM.INFO of the log", &e))
+        Ok(self.log_info().await?.state.last_sequence)
+    }
+
+    /// How full the log is: bytes used by `max_bytes`, 1.0 is full. 0.0 if it has no limit.
+    pub async fn fill(&self) -> Result<f64, BusError> {
+        let info = self.log_info().await?;
+        #[expect(clippy::cast_precision_loss, reason = "a share of a size; nobody counts the last bytes")]
+        let (used, most) = (info.state.bytes as f64, info.config.max_bytes as f64);
+        Ok(if most > 0.0 { used / most } else { 0.0 })
+    }
+
+    async fn log_info(&self) -> Result<Info, BusError> {
+        let ask = || async { self.inner.log.get_info().await.map_err(|e| e.to_string()) };
+        self.insist(&format!("$JS.API.STREAM.INFO.{}", stream::DEPLOYMENTS), ask).await
     }
 
     /// The last sequence at an address; 0 if there is none. Never stale.
     pub async fn head_of(&self, address: &Address) -> Result<u64, BusError> {
         let subject = subject::of(address);
-        Ok(self.insist(Read::Last { subject: &subject }).await?.map_or(0, |m| m.sequence))
+        Ok(self.message(Read::Last { subject: &subject }).await?.map_or(0, |m| m.sequence))
     }
 
     /// The first message at an address after a sequence. Never stale.
@@ -104,7 +109,7 @@ impl Bus {
         let started = Instant::now();
         let mut pause = FIRST_RETRY;
         loop {
-            let found = self.insist(Read::After { via, subject, after }).await?;
+            let found = self.message(Read::After { via, subject, after }).await?;
             let lagging = via == Via::Direct && seen > after && started.elapsed() < LAG;
             if found.is_some() || !lagging {
                 return Ok(found);
@@ -114,7 +119,11 @@ impl Bus {
         }
     }
 
-    async fn read_once(&self, read: Read<'_>) -> Outcome {
+    async fn message(&self, read: Read<'_>) -> Result<Option<StreamMessage>, BusError> {
+        self.insist(&read.api(), || self.read_once(read)).await
+    }
+
+    async fn read_once(&self, read: Read<'_>) -> Result<Option<StreamMessage>, String> {
         let log = &self.inner.log;
         let leader = match read {
             Read::Last { subject } => log.raw_message_builder().last_by_subject(subject).send().await,
@@ -123,39 +132,40 @@ impl Bus {
             }
             Read::After { via: Via::Direct, subject, after } => {
                 return match log.direct_get_builder().sequence(after + 1).next_by_subject(subject).send().await {
-                    Ok(message) => Outcome::Found(message),
-                    Err(error) if error.kind() == DirectGetErrorKind::NotFound => Outcome::Nothing,
-                    Err(error) => Outcome::Failed(error.to_string()),
+                    Ok(message) => Ok(Some(message)),
+                    Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
+                    Err(error) => Err(error.to_string()),
                 };
             }
         };
         match leader {
-            Ok(message) => Outcome::Found(message),
-            Err(error) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => Outcome::Nothing,
-            Err(error) => Outcome::Failed(error.to_string()),
+            Ok(message) => Ok(Some(message)),
+            Err(error) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => Ok(None),
+            Err(error) => Err(error.to_string()),
         }
     }
 
     /// Asks until there is an answer, unless the server denies the question.
-    async fn insist(&self, read: Read<'_>) -> Result<Option<StreamMessage>, BusError> {
-        let api = read.api();
+    async fn insist<T, F>(&self, api: &str, ask: impl Fn() -> F) -> Result<T, BusError>
+    where
+        F: Future<Output = Result<T, String>>,
+    {
         let mut pause = FIRST_RETRY;
         let mut generation = self.generation();
         loop {
             let started = Instant::now();
-            let outcome = tokio::select! {
+            let answer = tokio::select! {
                 biased;
-                outcome = self.read_once(read) => outcome,
+                answer = ask() => answer,
                 // The answer to a question over a lost connection never comes.
                 _ = generation.changed() => continue,
             };
-            match outcome {
-                Outcome::Found(message) => return Ok(Some(message)),
-                Outcome::Nothing => return Ok(None),
-                Outcome::Failed(_) if self.denied_since(&api, started) => {
-                    return Err(BusError::Denied { subject: api });
+            match answer {
+                Ok(answer) => return Ok(answer),
+                Err(_) if self.denied_since(api, started) => {
+                    return Err(BusError::Denied { subject: api.to_owned() });
                 }
-                Outcome::Failed(reason) => tracing::warn!(api, reason, "a read of the log failed; trying again"),
+                Err(reason) => tracing::warn!(api, reason, "a read of the log failed; trying again"),
             }
             self.wait_connected(LAST_RETRY).await;
             tokio::time::sleep(pause).await;

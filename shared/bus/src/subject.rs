@@ -30,7 +30,8 @@ pub fn of(address: &Address) -> String {
     }
 }
 
-/// The address whose messages are there; none if it is not a subject of the log.
+/// The address whose messages are there; none if it is not a subject of the log. Another spelling of an id is another
+/// subject, on which nothing is decided.
 pub fn parse(subject: &str) -> Option<Address> {
     let mut tokens = subject.split('.');
     let mut next = || tokens.next();
@@ -53,7 +54,7 @@ pub fn parse(subject: &str) -> Option<Address> {
         }
         _ => return None,
     };
-    next().is_none().then_some(address)
+    (of(&address) == subject).then_some(address)
 }
 
 /// Everything of one deployment in the log.
@@ -147,6 +148,10 @@ mod tests {
             format!("deployment.{id}.gate.a.b.c"),
             "deployment.x.plan".to_owned(),
             format!("log.{id}.plan"),
+            format!("deployment.{}.plan", id.to_uppercase()),
+            format!("deployment.{{{id}}}.plan"),
+            format!("deployment.{}.plan", id.replace('-', "")),
+            format!("deployment.urn:uuid:{id}.plan"),
         ] {
             assert_eq!(parse(&subject), None, "{subject}");
         }

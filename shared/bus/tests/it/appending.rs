@@ -138,3 +138,19 @@ async fn a_denied_append_says_so_instead_of_trying_for_ever() -> anyhow::Result<
     assert!(anonymous.to_string().contains("refuses the credentials"), "{anonymous}");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_question_for_the_head_outlives_a_restart_of_the_server() -> anyhow::Result<()> {
+    let mut nats = Nats::start()?;
+    let bus = nats.bus().await?;
+    let seq = bus.append(&plan(), 0, &started()).await?.seq().unwrap();
+    nats.kill9();
+    let asking = tokio::spawn({
+        let bus = bus.clone();
+        async move { bus.head().await }
+    });
+    soon("the client to notice", bus.connected().wait_for(|up| !*up)).await?;
+    nats.restart()?;
+    assert_eq!(soon("the head", asking).await??, seq);
+    Ok(())
+}

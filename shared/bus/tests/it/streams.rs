@@ -53,6 +53,30 @@ async fn a_server_with_little_room_gets_smaller_streams() -> anyhow::Result<()> 
 }
 
 #[tokio::test]
+async fn how_full_the_log_is_can_be_asked() -> anyhow::Result<()> {
+    let nats = Nats::start()?;
+    let bus = nats.bus().await?;
+    let js = jetstream::new(async_nats::connect(nats.url()).await?);
+    let mut config = js.get_stream("DEPLOYMENTS").await?.cached_info().config.clone();
+    config.max_bytes = 4096;
+    js.update_stream(&config).await?;
+    assert_eq!(bus.fill().await?, 0.0);
+    let mut fills = vec![0.0];
+    let refused = loop {
+        match bus.append(&plan(), 0, &started()).await {
+            Ok(_) => fills.push(bus.fill().await?),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, BusError::Full { .. }), "{refused}");
+    assert!(fills.is_sorted() && fills.last().is_some_and(|fill| (0.8..=1.0).contains(fill)), "{fills:?}");
+    config.max_bytes = -1;
+    js.update_stream(&config).await?;
+    assert_eq!(bus.fill().await?, 0.0);
+    Ok(())
+}
+
+#[tokio::test]
 async fn connecting_waits_for_a_server_that_is_not_there_yet() -> anyhow::Result<()> {
     let mut nats = Nats::start()?;
     nats.kill9();
