@@ -24,8 +24,10 @@ use crate::{
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long work may go on after it was told that its time is up. Shorter than the planner's own grace.
 const STOP_GRACE: Duration = Duration::from_secs(15);
-/// How long the end of an attempt waits for its last output to be stored.
-const LAST_OUTPUT: Duration = Duration::from_secs(1);
+/// How often the log is asked again that did not show a claim after a reconnect.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// How long the last output may still take once the end of an attempt is stored.
+const LAST_OUTPUT: Duration = Duration::from_secs(5);
 const MAX_OUTPUTS: usize = 16 * 1024;
 const MAX_MESSAGE: usize = 8 * 1024;
 
@@ -83,8 +85,10 @@ async fn claim_and_work<P: Perform>(shared: Arc<Shared<P>>, doorbell: Doorbell, 
     let pump = AbortOnDropHandle::new(tokio::spawn(held.output.clone().pump()));
     let watch = AbortOnDropHandle::new(tokio::spawn(watch(held.clone()).in_current_span()));
     let worked = work(&shared, &held, &doorbell, key.as_ref()).await;
-    drop((watch, pump));
+    drop(watch);
     let end = finish(&held, &doorbell, worked).await;
+    // Not earlier: it may have taken lines that it has not sent.
+    drop(pump);
     metrics::counter!("slipway_attempts_total", "end" => end).increment(1);
     metrics::histogram!("slipway_attempt_seconds").record(began.elapsed().as_secs_f64());
 }
@@ -93,20 +97,26 @@ async fn claim_and_work<P: Perform>(shared: Arc<Shared<P>>, doorbell: Doorbell, 
 async fn watch(held: Arc<Held>) {
     let mut connected = held.chain.lock().await.bus.connected();
     let mut ticks = tokio::time::interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
-    let mut lost_connection = false;
+    // Whether the log has not shown the claim since the connection was lost.
+    let mut unsure = false;
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             () = held.look.notified() => {}
             _ = connected.changed() => {
-                lost_connection = true;
+                unsure = true;
                 let _ = connected.wait_for(|up| *up).await;
             }
+            () = tokio::time::sleep(ASK_AGAIN), if unsure => {}
         }
         let mut chain = held.chain.lock().await;
-        let looked =
-            if std::mem::take(&mut lost_connection) { chain.check_claim().await } else { chain.catch_up(0).await };
-        if looked.is_err() {
+        if unsure {
+            match chain.check_claim().await {
+                Ok(sure) => unsure = !sure,
+                Err(crate::Fenced) => return,
+            }
+        }
+        if chain.catch_up(0).await.is_err() {
             return;
         }
     }
@@ -186,11 +196,7 @@ async fn finish(held: &Held, doorbell: &Doorbell, worked: Worked) -> &'static st
     if let End::Failed(failure) = &end {
         held.say(format!("failed: {}", failure.message));
     }
-    // Polled in this order: the output is on its way before the end is.
-    let (_, ended) = futures::join!(tokio::time::timeout(LAST_OUTPUT, held.output.finish()), async {
-        held.chain.lock().await.append(|cancel_issued| event(&end, cancel_issued)).await
-    });
-    match ended {
+    match store(held, &end).await {
         Ok(()) => {
             tracing::info!(end = word(&end), "ended");
             word(&end)
@@ -198,6 +204,22 @@ async fn finish(held: &Held, doorbell: &Doorbell, worked: Worked) -> &'static st
         Err(crate::Fenced) => {
             tracing::warn!(end = word(&end), "ended, but the claim was lost before");
             "abandoned"
+        }
+    }
+}
+
+/// Stores the end, and what was printed before it.
+async fn store(held: &Held, end: &End) -> Result<(), crate::Fenced> {
+    let output = held.output.finish();
+    let ended = async { held.chain.lock().await.append(|cancel_issued| event(end, cancel_issued)).await };
+    tokio::pin!(output, ended);
+    tokio::select! {
+        // Polled in this order: the output is on its way before the end is.
+        biased;
+        () = &mut output => ended.await,
+        ended = &mut ended => {
+            let _ = tokio::time::timeout(LAST_OUTPUT, output).await;
+            ended
         }
     }
 }

@@ -15,6 +15,8 @@ use crate::Fenced;
 const FRESH: Duration = Duration::from_secs(2);
 /// Pause before trying again when the log is full or refuses for now.
 const NO_ROOM: Duration = Duration::from_secs(2);
+/// A replica may lag, as after a restart of its server. A claim that was not shown this often is gone.
+const MISSES: u32 = 60;
 
 /// Appends on one held subject, one after the other.
 pub(crate) struct Chain {
@@ -27,6 +29,8 @@ pub(crate) struct Chain {
     cancelled: CancellationToken,
     fenced: CancellationToken,
     cancel_issued: bool,
+    /// How often in a row the log did not show the claim.
+    misses: u32,
 }
 
 /// What a claim came to.
@@ -56,7 +60,18 @@ impl Chain {
         cancelled: CancellationToken,
         fenced: CancellationToken,
     ) -> Self {
-        Self { bus, address, actor, epoch, head: epoch, confirmed: sent, cancelled, fenced, cancel_issued: false }
+        Self {
+            bus,
+            address,
+            actor,
+            epoch,
+            head: epoch,
+            confirmed: sent,
+            cancelled,
+            fenced,
+            cancel_issued: false,
+            misses: 0,
+        }
     }
 
     /// Whether an append was sent so lately that nobody can have taken the task.
@@ -79,6 +94,8 @@ impl Chain {
                     self.confirmed = sent;
                     return Ok(());
                 }
+                // What was stored there is there no more.
+                Ok(Appended::Lost { head }) if head < self.head => return Err(self.regression()),
                 Ok(Appended::Lost { head }) => self.catch_up(head).await?,
                 Err(error @ (BusError::Full { .. } | BusError::NoAnswer { .. })) => {
                     tracing::error!(%error, "an event of a held task can not be stored; trying again");
@@ -114,21 +131,29 @@ impl Chain {
         if self.fenced.is_cancelled() { Err(Fenced) } else { Ok(()) }
     }
 
-    /// Makes sure, after the connection was lost, that the log still has the claim.
-    pub(crate) async fn check_claim(&mut self) -> Result<(), Fenced> {
-        let found = self.bus.after_direct(&self.address, self.epoch - 1, self.epoch).await;
-        let mine = match &found {
-            Ok(Some(recorded)) => recorded.seq == self.epoch && recorded.entry.actor() == &self.actor,
-            Ok(None) => false,
-            // Not known is not gone; the next look asks again.
-            Err(_) => true,
+    /// Looks, after the connection was lost, whether the log still has the claim. False: not known, ask again.
+    pub(crate) async fn check_claim(&mut self) -> Result<bool, Fenced> {
+        let found = match self.bus.after_direct(&self.address, self.epoch - 1, 0).await {
+            Ok(Some(recorded)) if recorded.seq == self.epoch && recorded.entry.actor() == &self.actor => Found::Mine,
+            Ok(Some(_)) | Err(BusError::Unreadable { .. }) => Found::Other,
+            Ok(None) => Found::Nothing { log_ends: self.bus.head().await.ok() },
+            Err(error) => {
+                tracing::error!(%error, "a held task can not be looked at");
+                return Ok(false);
+            }
         };
-        if mine {
-            return self.catch_up(0).await;
+        self.misses = if matches!(found, Found::Nothing { .. }) { self.misses + 1 } else { 0 };
+        match found.tells(self.epoch, self.misses) {
+            Some(true) => Ok(true),
+            Some(false) => Err(self.regression()),
+            None => Ok(false),
         }
+    }
+
+    fn regression(&self) -> Fenced {
         tracing::error!(epoch = self.epoch, "LOG_REGRESSION: the log no longer has this claim; letting the task go");
         self.fenced.cancel();
-        Err(Fenced)
+        Fenced
     }
 
     fn take(&mut self, recorded: &Recorded) {
@@ -151,6 +176,29 @@ impl Chain {
     }
 }
 
+/// What is at the place of a claim.
+#[derive(Debug, Clone, Copy)]
+enum Found {
+    Mine,
+    Other,
+    /// Nothing at the replica that was asked, and where the log ends by its leader.
+    Nothing {
+        log_ends: Option<u64>,
+    },
+}
+
+impl Found {
+    /// Whether the log has the claim; none if that is not known.
+    fn tells(self, epoch: u64, misses: u32) -> Option<bool> {
+        match self {
+            Self::Mine => Some(true),
+            Self::Other => Some(false),
+            Self::Nothing { log_ends: Some(end) } if end < epoch => Some(false),
+            Self::Nothing { .. } => (misses >= MISSES).then_some(false),
+        }
+    }
+}
+
 fn entry(actor: &Actor, event: TaskEvent) -> Entry {
     Entry::Task(Envelope {
         id: Uuid::new_v4(),
@@ -160,4 +208,24 @@ fn entry(actor: &Actor, event: TaskEvent) -> Entry {
         trace: slipway_service::telemetry::traceparent(),
         events: vec![event],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_is_gone_only_when_something_proves_it_or_it_stays_away() {
+        for (found, misses, expected) in [
+            (Found::Mine, 0, Some(true)),
+            (Found::Other, 0, Some(false)),
+            (Found::Nothing { log_ends: Some(6) }, 1, Some(false)),
+            // The replica lags.
+            (Found::Nothing { log_ends: Some(7) }, 1, None),
+            (Found::Nothing { log_ends: None }, MISSES - 1, None),
+            (Found::Nothing { log_ends: Some(7) }, MISSES, Some(false)),
+        ] {
+            assert_eq!(found.tells(7, misses), expected, "{found:?} after {misses}");
+        }
+    }
 }

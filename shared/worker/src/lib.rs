@@ -10,6 +10,7 @@ mod held;
 mod lock;
 mod mask;
 mod output;
+mod places;
 mod presence;
 mod secrets;
 mod serve;
@@ -85,6 +86,16 @@ pub enum WorkerError {
         path: String,
         /// Why.
         reason: String,
+    },
+    /// NATS lets it hear no doorbell or no nudge of a target.
+    #[error(
+        "NATS does not permit this service to subscribe to `{subject}`, so it can not serve target `{target}`; let its NATS user subscribe to `task.{target}` and `cancel.{target}`, or do not give it this target"
+    )]
+    Deaf {
+        /// The target.
+        target: TargetName,
+        /// What it may not hear.
+        subject: String,
     },
     /// The bus refuses.
     #[error(transparent)]

@@ -1,28 +1,20 @@
 //! Serving: doorbells in, attempts out, until told to stop.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-    time::Duration,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use slipway_bus::{Bus, Doorbells, Nudges, Ring};
-use slipway_domain::{
-    event::Actor,
-    id::{DeploymentId, TaskKey},
-    name::HolderName,
-    order::Answer,
-    presence::Presence,
-};
+use slipway_domain::{event::Actor, name::HolderName, order::Answer, presence::Presence};
 use slipway_service::readiness::Readiness;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
 };
 use uuid::Uuid;
 
-use crate::{Perform, WorkerConfig, WorkerError, attempt, lock, presence};
+use crate::{Perform, WorkerConfig, WorkerError, attempt, lock, places::Places, presence};
 
 /// How long held tasks may go on after shutdown was asked for; then a successor adopts them.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -36,9 +28,8 @@ pub(crate) struct Shared<P> {
     pub(crate) perform: P,
     /// Cancelled when what is still held has to be left behind.
     pub(crate) leave: CancellationToken,
-    slots: Arc<Semaphore>,
+    places: Arc<Places>,
     attempts: TaskTracker,
-    held: Mutex<HashMap<(DeploymentId, TaskKey), Arc<Notify>>>,
 }
 
 /// Takes tasks of the configured targets and does them, until the token is cancelled and the held tasks have ended, at
@@ -60,9 +51,8 @@ pub async fn serve<P: Perform>(
         actor: Actor::Holder { name: config.name.clone(), boot },
         perform,
         leave: CancellationToken::new(),
-        slots: Arc::new(Semaphore::new(config.slots)),
+        places: Places::new(config.slots),
         attempts: TaskTracker::new(),
-        held: Mutex::default(),
     });
     tokio::select! {
         awaited = bus.await_streams() => awaited?,
@@ -70,6 +60,7 @@ pub async fn serve<P: Perform>(
     }
     let listeners = TaskTracker::new();
     let mut hearing = Vec::new();
+    let subscribing = Instant::now();
     for target in &config.targets {
         let (doorbells, nudges) = (bus.doorbells(target).await?, bus.nudges(target).await?);
         listeners.spawn(listen(shared.clone(), doorbells, shutdown.clone()));
@@ -77,6 +68,9 @@ pub async fn serve<P: Perform>(
         hearing.push(AbortOnDropHandle::new(tokio::spawn(hear_nudges(shared.clone(), nudges))));
     }
     listeners.close();
+    if let Some((target, subject)) = bus.denied_subscription(&config.targets, subscribing).await {
+        return Err(WorkerError::Deaf { target, subject });
+    }
     let presence = presence_of(&config, boot);
     // Announced only now: a planner rings at once when a target appears.
     let keeper = presence::keep(bus.clone(), presence, readiness.clone(), shutdown.clone());
@@ -133,15 +127,13 @@ async fn listen<P: Perform>(shared: Arc<Shared<P>>, mut doorbells: Doorbells, sh
 
 async fn hear_nudges<P: Perform>(shared: Arc<Shared<P>>, mut nudges: Nudges) {
     while let Some(key) = nudges.next().await {
-        if let Some(look) = shared.lock().get(&key) {
-            look.notify_one();
-        }
+        shared.places.nudge(&key);
     }
 }
 
 async fn open_door<P: Perform>(shared: &Arc<Shared<P>>, ring: Ring) {
     let key = (ring.doorbell.deployment, ring.doorbell.task.clone());
-    let Some((permit, place)) = shared.take_place(key) else {
+    let Some(place) = shared.places.take(key) else {
         ring.answer(Answer::Busy).await;
         return;
     };
@@ -149,36 +141,6 @@ async fn open_door<P: Perform>(shared: &Arc<Shared<P>>, ring: Ring) {
     let attempt = attempt::run(shared.clone(), ring.doorbell, place.look.clone());
     shared.attempts.spawn(async move {
         attempt.await;
-        drop((place, permit));
+        drop(place);
     });
-}
-
-impl<P> Shared<P> {
-    /// A free slot, unless there is none or the task is held here already.
-    fn take_place(self: &Arc<Self>, key: (DeploymentId, TaskKey)) -> Option<(OwnedSemaphorePermit, Place<P>)> {
-        let permit = self.slots.clone().try_acquire_owned().ok()?;
-        let look = Arc::new(Notify::new());
-        match self.lock().entry(key.clone()) {
-            std::collections::hash_map::Entry::Occupied(_) => return None,
-            std::collections::hash_map::Entry::Vacant(vacant) => vacant.insert(look.clone()),
-        };
-        Some((permit, Place { shared: self.clone(), key, look }))
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(DeploymentId, TaskKey), Arc<Notify>>> {
-        self.held.lock().expect("invariant: nobody panics while holding the map of held tasks")
-    }
-}
-
-/// A task's entry among the held ones; gives it up when dropped.
-struct Place<P> {
-    shared: Arc<Shared<P>>,
-    key: (DeploymentId, TaskKey),
-    look: Arc<Notify>,
-}
-
-impl<P> Drop for Place<P> {
-    fn drop(&mut self) {
-        self.shared.lock().remove(&self.key);
-    }
 }

@@ -162,3 +162,37 @@ async fn a_claim_that_the_log_has_lost_is_let_go() -> anyhow::Result<()> {
     assert_eq!(fresh.head_of(&address(&task)).await?, 0);
     Ok(())
 }
+
+#[tokio::test]
+async fn an_append_of_a_claim_that_the_log_has_lost_ends() -> anyhow::Result<()> {
+    let mut nats = Nats::start()?;
+    let bus = nats.bus().await?;
+    let (go, begun) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
+    let fenced = Arc::new(AtomicBool::new(false));
+    let (wait, began, noted) = (go.clone(), begun.clone(), fenced.clone());
+    let _worker = worker(&nats, "executor-1", 1, move |held, _| {
+        let (wait, began, noted) = (wait.clone(), began.clone(), noted.clone());
+        tokio::spawn(async move {
+            wait.notified().await;
+            began.store(true, Ordering::Relaxed);
+            // Under way while the server comes back without the claim.
+            let refused = held.once("create the container").await == Err(Fenced);
+            noted.store(refused, Ordering::Relaxed);
+        });
+        std::future::pending()
+    })
+    .await?;
+    let task = doorbell();
+    ring(&bus, &task).await;
+    next(&bus, &task, 0).await;
+    nats.kill9();
+    go.notify_one();
+    soon("the append to begin", until(|| begun.load(Ordering::Relaxed))).await;
+    nats.wipe()?;
+    nats.restart()?;
+    let fresh = Bus::connect(&nats.config(Role::Planner, "planner-2")).await?;
+    fresh.ensure_streams().await?;
+    soon("the append to be refused", until(|| fenced.load(Ordering::Relaxed))).await;
+    assert_eq!(fresh.head_of(&address(&task)).await?, 0);
+    Ok(())
+}

@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use slipway_bus::Bus;
 use slipway_domain::{event::TaskEvent, order::Answer, presence::Role};
 use slipway_worker::{End, WorkerConfig, WorkerError};
 use tokio::sync::Notify;
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     nats::{Nats, soon},
-    planner::{Do, doorbell, next, ring, story, target, worker},
+    planner::{Do, doorbell, next, ring, story, target, until, worker},
 };
 
 #[tokio::test]
@@ -135,5 +136,65 @@ async fn a_second_process_of_the_same_state_directory_is_refused() -> anyhow::Re
     let second =
         soon("the refusal", slipway_worker::serve(bus, config, perform, readiness, CancellationToken::new())).await;
     assert!(matches!(second, Err(WorkerError::Locked { .. })), "{second:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_worker_that_may_not_hear_its_target_says_so_instead_of_waiting_for_ever() -> anyhow::Result<()> {
+    let some = |user: &str, hears: &str| {
+        format!(
+            r#"{{user: {user}, password: {user}, permissions: {{publish: [">"], subscribe: ["_INBOX_executor_{user}.>", {hears}]}}}}"#
+        )
+    };
+    let users = format!(
+        r#"authorization {{ users: [{{user: all, password: all}}, {}, {}, {}] }}"#,
+        some("deaf", r#""cancel.web-01""#),
+        some("hard-of-hearing", r#""task.web-01""#),
+        some("hearing", r#""task.web-01", "cancel.web-01""#)
+    );
+    let nats = Nats::start_with(&users, "")?;
+    let config = |role: Role, user: &str| {
+        let mut config = nats.config(role, user);
+        config.url = format!("nats://{user}:{user}@127.0.0.1:{}", nats.port);
+        config
+    };
+    Bus::connect(&config(Role::Planner, "all")).await?.ensure_streams().await?;
+    for (user, denied) in [("deaf", Some("task.web-01")), ("hard-of-hearing", Some("cancel.web-01")), ("hearing", None)]
+    {
+        let state_dir = tempfile::tempdir()?;
+        let worker = WorkerConfig {
+            role: Role::Executor,
+            name: user.parse()?,
+            targets: vec![target()],
+            slots: 1,
+            state_dir: state_dir.path().to_owned(),
+        };
+        let bus = Bus::connect(&config(Role::Executor, user)).await?;
+        let readiness = slipway_service::readiness::Readiness::new(&["nats", "worker"]);
+        let perform =
+            Do(|_, _| -> std::pin::Pin<Box<dyn Future<Output = End> + Send>> { Box::pin(async { End::Cancelled }) });
+        let shutdown = CancellationToken::new();
+        let serving = slipway_worker::serve(bus, worker, perform, readiness.clone(), shutdown.clone());
+        let ready = async {
+            until(|| readiness.reasons().is_empty()).await;
+            shutdown.cancel();
+            std::future::pending::<()>().await;
+        };
+        let ended = soon("an end", async {
+            tokio::select! { ended = serving => ended, () = ready => unreachable!() }
+        })
+        .await;
+        match denied {
+            None => assert!(ended.is_ok(), "{ended:?}"),
+            Some(subject) => {
+                let error = ended.unwrap_err().to_string();
+                assert!(
+                    error.contains(&format!("subscribe to `{subject}`")) && error.contains("target `web-01`"),
+                    "{error}"
+                );
+                assert!(!readiness.reasons().is_empty());
+            }
+        }
+    }
     Ok(())
 }

@@ -9,7 +9,7 @@ use slipway_domain::{
 use slipway_worker::End;
 
 use crate::{
-    nats::Nats,
+    nats::{Nats, soon},
     planner::{decree, doorbell, next, ring, story, worker},
 };
 
@@ -108,5 +108,37 @@ async fn outputs_above_the_limit_fail_the_attempt() -> anyhow::Result<()> {
     let events = story(&bus, &task).await;
     let Some(TaskEvent::Failed { cause }) = events.last() else { panic!("{events:?}") };
     assert!(cause.message.contains("16384"), "{}", cause.message);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_printed_last_is_stored_although_the_task_ends_at_once() -> anyhow::Result<()> {
+    const LINES: usize = 32 * 1024;
+    let nats = Nats::start()?;
+    let bus = nats.bus().await?;
+    let reader = bus.clone();
+    let _worker = worker(&nats, "executor-1", 1, move |held, doorbell| {
+        let reader = reader.clone();
+        async move {
+            let text: String = (0..LINES).map(|n| format!("line {n} {}\n", "x".repeat(80))).collect();
+            held.print(slipway_worker::Stream::Out, &text);
+            // Ends while its lines are on their way.
+            while reader.read_logs(doorbell.deployment, 0, 1).await.unwrap().is_empty() {}
+            End::Succeeded([].into())
+        }
+    })
+    .await?;
+    let task = doorbell();
+    ring(&bus, &task).await;
+    story(&bus, &task).await;
+    let stored = soon("the last line", async {
+        loop {
+            let lines = bus.read_logs(task.deployment, 0, 2 * LINES).await.unwrap();
+            if lines.last().is_some_and(|line| line.text.starts_with(&format!("line {} ", LINES - 1))) {
+                return lines;
+            }
+        }
+    });
+    assert_eq!(stored.await.len(), LINES);
     Ok(())
 }
