@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 use slipway_domain::api::{Accepted, DeploymentSummary, TargetView};
 use slipway_integration_tests::{
+    settings,
     stack::{Stack, Wanted},
     wait,
 };
@@ -15,8 +16,11 @@ const TASKS: usize = 24;
 async fn two_executors_share_the_tasks_of_one_target() -> Result<()> {
     let stack = Stack::start_with(Wanted { executors: 2, ..Wanted::default() }).await?;
     let mut manifests = format!(
-        "kind: Environment\nname: test\n---\nkind: Lifecycle\nname: short\nphases:\n  - {{name: Test, environments: [test]}}\n\
+        "kind: Environment\nname: test\n---\nkind: Target\nname: {}\nenvironments: [test]\ndocker: {}\n---\n\
+         kind: Lifecycle\nname: short\nphases:\n  - {{name: Test, environments: [test]}}\n\
          ---\nkind: Project\nname: {}\nlifecycle: short\nsteps:\n",
+        stack.name("web-01"),
+        settings::docker(),
         stack.name("many")
     );
     for task in 0..TASKS {
@@ -25,7 +29,9 @@ async fn two_executors_share_the_tasks_of_one_target() -> Result<()> {
     stack.apply(&manifests).await?;
     wait::until("both executors serve the targets", || async {
         let targets: Vec<TargetView> = stack.admin.get("/api/v1/target-status").await?;
-        anyhow::Ok(targets)
+        let executors = targets.first().map_or(0, |target| target.executors.len());
+        anyhow::ensure!(executors == 2, "{targets:#?}");
+        Ok(())
     })
     .await;
     let project = stack.name("many");
