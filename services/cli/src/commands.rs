@@ -91,6 +91,8 @@ enum Command {
     Approve(gate::Vote),
     /// Say no at a gate
     Reject(gate::Vote),
+    /// Say what to do with a failed task that waits for guidance
+    Guide(gate::Guide),
     /// Who runs what where, and what waits for whom
     Status(status::Status),
     /// Targets and who serves them
@@ -139,6 +141,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Promote(args) => args.run(&shared).await,
         Command::Deployment(args) => args.run(&shared).await,
         Command::Approve(args) => args.run(&shared, slipway_domain::event::Verdict::Approve).await,
+        Command::Guide(args) => args.run(&shared).await,
         Command::Reject(args) => args.run(&shared, slipway_domain::event::Verdict::Reject).await,
         Command::Status(args) => args.run(&shared).await,
         Command::Target(args) => args.run(&shared).await,

@@ -133,6 +133,8 @@ impl Gates {
                 | PlanEvent::Started
                 | PlanEvent::Granted { .. }
                 | PlanEvent::RetryScheduled { .. }
+                | PlanEvent::Paused { .. }
+                | PlanEvent::Resumed
                 | PlanEvent::StepSkipped { target: Some(_), .. }
                 | PlanEvent::CancelRequested { .. } => {}
             }
@@ -186,6 +188,7 @@ fn past(outcome: Outcome) -> &'static str {
         Outcome::Failed => "failed",
         Outcome::Cancelled => "was cancelled",
         Outcome::Rejected => "was rejected",
+        Outcome::Superseded => "was superseded",
     }
 }
 
@@ -267,6 +270,7 @@ impl Opening {
             .collect();
         Some(match (decided, deciders.is_empty()) {
             (Verdict::Approve, false) => format!("Approved by {}", deciders.join(", ")),
+            (Verdict::Retry | Verdict::Ignore | Verdict::Exclude, _) => message::escape(reason),
             (Verdict::Reject, false) => format!("Rejected by {}", deciders.join(", ")),
             (Verdict::Approve, true) => format!("Approved: {}", message::escape(reason)),
             (Verdict::Reject, true) => format!("Expired: {}", message::escape(reason)),

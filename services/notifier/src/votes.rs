@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use chrono::Utc;
 use slipway_bus::{Appended, Bus, BusError};
 use slipway_domain::{
-    event::{Actor, Address, Entry, Envelope, GateEvent, GateScope, SCHEMA, Verdict},
+    event::{Actor, Address, Entry, Envelope, GateEvent, GateScope, SCHEMA},
     id,
     name::PersonName,
 };
@@ -80,17 +80,14 @@ impl Votes {
 }
 
 fn entry(ballot: &Ballot, trigger: &str) -> Entry {
-    let verdict = match ballot.verdict {
-        Verdict::Approve => "approve",
-        Verdict::Reject => "reject",
-    };
+    let verdict = ballot.verdict.to_string();
     let parts = [
         "slack-vote",
         &ballot.deployment.to_string(),
         ballot.step.as_str(),
         &ballot.opened.to_string(),
         ballot.person.as_str(),
-        verdict,
+        &verdict,
         trigger,
     ];
     Entry::Gate(Envelope {
@@ -112,6 +109,8 @@ fn entry(ballot: &Ballot, trigger: &str) -> Entry {
 #[cfg(test)]
 mod tests {
     use slipway_domain::{id::DeploymentId, name::StepName};
+
+    use slipway_domain::event::Verdict;
 
     use super::*;
 

@@ -137,6 +137,7 @@ fn told(verdict: Verdict, outcome: &Result<Counted, VoteError>) -> String {
     let word = match verdict {
         Verdict::Approve => "approval",
         Verdict::Reject => "rejection",
+        Verdict::Retry | Verdict::Ignore | Verdict::Exclude => "answer",
     };
     match outcome {
         Ok(Counted { person, before: false }) => {

@@ -115,8 +115,7 @@ async fn try_project(app: &App, name: &ProjectName) -> Result<(), Problem> {
 
 async fn ask(app: &App, project: &ProjectName, (version, environment): &Due) -> Result<(), Problem> {
     let id = DeploymentId::derive(&[TRIGGER, project.as_str(), version, environment.as_str()]);
-    let body =
-        CreateDeployment { project: project.clone(), version: version.clone(), environment: environment.clone() };
+    let body = CreateDeployment::new(project.clone(), version.clone(), environment.clone());
     let actor = Actor::Trigger { name: TRIGGER.to_owned() };
     request(app, body, actor, Idempotency::Derived(id)).await.map(drop)
 }

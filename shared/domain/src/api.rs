@@ -128,6 +128,22 @@ pub struct CreateDeployment {
     pub version: String,
     /// Where to.
     pub environment: EnvironmentName,
+    /// Steps to leave out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skip: Vec<StepName>,
+    /// Start no earlier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<DateTime<Utc>>,
+    /// Ask a person about failed tasks, also where project and environment do not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub guided_failure: bool,
+}
+
+impl CreateDeployment {
+    /// A deployment without options.
+    pub fn new(project: ProjectName, version: impl Into<String>, environment: EnvironmentName) -> Self {
+        Self { project, version: version.into(), environment, skip: Vec::new(), at: None, guided_failure: false }
+    }
 }
 
 /// 202: the deployment is in the log.
@@ -151,6 +167,8 @@ pub enum Status {
     Running,
     /// Nothing can run before a person decides.
     WaitingForPerson,
+    /// Somebody paused it: what runs goes on, nothing new starts.
+    Paused,
     /// Somebody cancelled; what runs is being ended.
     Cancelling,
     /// Over; see outcome.
@@ -165,6 +183,7 @@ impl Status {
             Self::Queued => "queued",
             Self::Running => "running",
             Self::WaitingForPerson => "waiting-for-person",
+            Self::Paused => "paused",
             Self::Cancelling => "cancelling",
             Self::Finished => "finished",
         }
@@ -253,6 +272,8 @@ pub enum TaskStatus {
     Pending,
     /// Failed, will be tried again.
     RetryScheduled,
+    /// Failed; a person is asked whether to retry, ignore, exclude its target, or leave it failed.
+    NeedsGuidance,
     /// May be claimed.
     Granted,
     /// A holder works on it.
@@ -261,6 +282,8 @@ pub enum TaskStatus {
     Succeeded,
     /// Not done.
     Failed,
+    /// Failed, and a person said to go on all the same.
+    Ignored,
     /// Left out.
     Skipped,
     /// Stopped.
@@ -275,6 +298,8 @@ impl TaskStatus {
         match self {
             Self::Pending => "pending",
             Self::RetryScheduled => "retry-scheduled",
+            Self::NeedsGuidance => "needs-guidance",
+            Self::Ignored => "ignored",
             Self::Granted => "granted",
             Self::Running => "running",
             Self::Succeeded => "succeeded",
@@ -313,6 +338,100 @@ pub struct TaskView {
     /// What it gave to later steps.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: Outputs,
+    /// What people are or were asked about its failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guidance: Option<GateView>,
+}
+
+/// One thing of `GET /api/v1/deployments/{id}/why` that waits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// The step; none if it is the deployment as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<StepName>,
+    /// The target; none if it is the step as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<TargetName>,
+    /// What for.
+    #[serde(flatten)]
+    pub reason: WaitingReason,
+}
+
+/// What something waits for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "waits-for", rename_all = "kebab-case")]
+pub enum WaitingReason {
+    /// A planner's next decision; longer than a moment only when no planner runs.
+    Planner,
+    /// Another deployment to leave the environment.
+    Lane {
+        /// Which one.
+        held_by: DeploymentId,
+    },
+    /// Its scheduled start.
+    Scheduled {
+        /// When.
+        at: DateTime<Utc>,
+    },
+    /// Somebody to resume it.
+    Paused {
+        /// Who paused it.
+        by: Actor,
+        /// Why.
+        reason: String,
+    },
+    /// Other steps to end.
+    Needs {
+        /// Which.
+        steps: Vec<StepName>,
+    },
+    /// People.
+    People {
+        /// Of these teams; anyone's who may deploy if empty.
+        teams: Vec<TeamName>,
+        /// The opening that their votes name.
+        opened: u64,
+        /// When it counts as rejected.
+        expires: DateTime<Utc>,
+    },
+    /// A place in the step's rolling window.
+    Window,
+    /// A slot of its target.
+    TargetBusy {
+        /// How many tasks may run there.
+        limit: u32,
+    },
+    /// Its next attempt.
+    Retry {
+        /// When.
+        at: DateTime<Utc>,
+        /// Why the last one failed.
+        failure: String,
+    },
+    /// An executor to claim it.
+    Executor {
+        /// Since when it may be claimed.
+        since: DateTime<Utc>,
+    },
+    /// An executor to claim it, and none serves the target.
+    TargetAbsent {
+        /// Since when it may be claimed.
+        since: DateTime<Utc>,
+    },
+    /// Its end: it is being done.
+    Running {
+        /// By whom.
+        holder: HolderName,
+        /// The attempt.
+        attempt: u32,
+        /// Since when.
+        since: DateTime<Utc>,
+    },
+    /// Somebody to repair it: its history has an impossible entry.
+    Corrupt {
+        /// Which.
+        fact: String,
+    },
 }
 
 /// One gate.
@@ -376,9 +495,12 @@ pub struct CastVote {
     /// The digest of the plan that you looked at; the current one without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
+    /// The target whose failed task is meant; none at an approval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<TargetName>,
 }
 
-/// `POST /api/v1/deployments/{id}/cancel`
+/// `POST /api/v1/deployments/{id}/cancel` and `…/pause`
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cancel {

@@ -124,11 +124,18 @@ pub enum PlanEvent {
         /// Why.
         reason: String,
     },
-    /// Somebody wants it to stop. (release service)
+    /// Somebody wants it to stop, or its time is over. (release service, planner)
     CancelRequested {
         /// Why.
         reason: String,
     },
+    /// Nothing new shall start. (release service)
+    Paused {
+        /// Why.
+        reason: String,
+    },
+    /// It goes on. (release service)
+    Resumed,
     /// It is over. (planner)
     Finished {
         /// How it ended.
@@ -149,8 +156,10 @@ pub enum Outcome {
     Failed,
     /// A person stopped it.
     Cancelled,
-    /// It could not be planned.
+    /// It could not be planned, or its environment's queue does not take it.
     Rejected,
+    /// A newer deployment took its place in the queue before it started.
+    Superseded,
 }
 
 impl Outcome {
@@ -161,6 +170,7 @@ impl Outcome {
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
             Self::Rejected => "rejected",
+            Self::Superseded => "superseded",
         }
     }
 }
@@ -291,8 +301,14 @@ pub enum GateEvent {
 pub enum Verdict {
     /// Go on.
     Approve,
-    /// Do not.
+    /// Do not. At a failed task: it stays failed.
     Reject,
+    /// Try the failed task again.
+    Retry,
+    /// Go on as if the failed task had succeeded.
+    Ignore,
+    /// Go on without the failed task's target: its later tasks are left out.
+    Exclude,
 }
 
 impl fmt::Display for Verdict {
@@ -300,6 +316,9 @@ impl fmt::Display for Verdict {
         f.write_str(match self {
             Self::Approve => "approve",
             Self::Reject => "reject",
+            Self::Retry => "retry",
+            Self::Ignore => "ignore",
+            Self::Exclude => "exclude",
         })
     }
 }

@@ -164,6 +164,54 @@ pub struct SecretUse {
 pub struct Environment {
     /// Its name.
     pub name: EnvironmentName,
+    /// What happens to a deployment that finds another of its project before it.
+    #[serde(default, skip_serializing_if = "Queue::is_wait")]
+    pub queue: Queue,
+    /// Failed tasks ask a person what to do.
+    #[serde(default, rename = "guided-failure", skip_serializing_if = "Option::is_none")]
+    pub guided_failure: Option<GuidedFailure>,
+}
+
+/// What a queue does with a deployment behind another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Queue {
+    /// It waits for its turn.
+    #[default]
+    Wait,
+    /// It waits, and a newer one that waits too takes its place.
+    LatestOnly,
+    /// It is refused.
+    Reject,
+}
+
+impl Queue {
+    /// Whether it is the default.
+    pub fn is_wait(&self) -> bool {
+        *self == Self::Wait
+    }
+}
+
+/// A failed task waits for a person, who says retry, ignore, exclude or reject.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuidedFailure {
+    /// Who may say; anyone who may deploy if empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub teams: Vec<TeamName>,
+    /// After this time without a decision the task stays failed.
+    #[serde(default = "default_guidance")]
+    pub timeout: Span,
+}
+
+impl Default for GuidedFailure {
+    fn default() -> Self {
+        Self { teams: Vec::new(), timeout: default_guidance() }
+    }
+}
+
+fn default_guidance() -> Span {
+    Span::secs(24 * 3600)
 }
 
 /// A Docker host.
@@ -330,6 +378,12 @@ pub struct Project {
     /// Variables.
     #[serde(default)]
     pub variables: Vec<Variable>,
+    /// Failed tasks ask a person what to do, in every environment.
+    #[serde(default, rename = "guided-failure", skip_serializing_if = "Option::is_none")]
+    pub guided_failure: Option<GuidedFailure>,
+    /// How long a deployment may take from its start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Span>,
     /// The process.
     pub steps: Vec<Step>,
 }

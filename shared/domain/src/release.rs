@@ -7,11 +7,15 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    duration::Span,
     event::Actor,
-    id::DeploymentId,
+    id::{DeploymentId, TaskKey},
     image::ImageRef,
-    manifest::{Member, Step, Variable},
-    name::{ChannelName, EnvironmentName, PackageName, PersonName, ProjectName, RoleName, TargetName, TeamName},
+    manifest::{GuidedFailure, Member, Queue, Step, Variable},
+    name::{
+        ChannelName, EnvironmentName, PackageName, PersonName, ProjectName, RoleName, StepName, TargetName, TeamName,
+    },
+    order::Outputs,
     secret::SecretRef,
 };
 
@@ -91,6 +95,43 @@ pub struct Request {
     pub body_digest: String,
     /// The rules that judge it.
     pub rules_version: u32,
+    /// Steps that the person left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skip: Vec<StepName>,
+    /// It starts no earlier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<DateTime<Utc>>,
+    /// How long it may take from its start; after that it is stopped and has failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Span>,
+    /// What the environment's queue does with it.
+    #[serde(default, skip_serializing_if = "Queue::is_wait")]
+    pub queue: Queue,
+    /// Whether a failed task asks a person what to do, and whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guided_failure: Option<GuidedFailure>,
+    /// The deployment that this one goes on with, and what is done already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<Retries>,
+}
+
+/// An earlier deployment of the same release that ended without success.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Retries {
+    /// The earlier deployment.
+    pub deployment: DeploymentId,
+    /// What succeeded there and is not done again, with what it gave.
+    pub done: Vec<Done>,
+}
+
+/// A task that an earlier deployment did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Done {
+    /// The task.
+    pub task: TaskKey,
+    /// What it gave to later steps.
+    #[serde(default)]
+    pub outputs: Outputs,
 }
 
 impl Request {

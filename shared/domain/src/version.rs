@@ -272,4 +272,37 @@ mod tests {
             assert!(error.starts_with(&format!("`{text}` is not a version: ")), "{error}");
         }
     }
+
+    #[test]
+    fn the_page_about_versions_tells_the_truth() {
+        let page = include_str!("../../../docs/versions.md");
+        let cell = |text: &str| text.trim().trim_matches('`').to_owned();
+        let mut rows = 0;
+        for row in page.lines().filter(|line| line.starts_with("| `")) {
+            let cells: Vec<_> = row.split('|').map(cell).collect();
+            let (text, numbers, prerelease) = (&cells[1], &cells[2], &cells[3]);
+            rows += 1;
+            let Ok(read) = Tag::parse(text) else {
+                assert_eq!(numbers, "no version", "{row}");
+                continue;
+            };
+            let shown = read.numbers.each_ref().map(|n| if n.0.is_empty() { "0" } else { n.0.as_str() });
+            assert_eq!((&shown.join("."), read.prerelease()), (numbers, prerelease.as_str()), "{row}");
+        }
+        let chains = |sign: &'static str| {
+            let lines =
+                page.split(['\n', ',']).map(|line| line.trim_end_matches('.')).filter(move |line| line.contains(sign));
+            lines.map(move |line| {
+                line.split(sign).filter_map(|part| part.split('`').nth(1)).map(tag).collect::<Vec<_>>()
+            })
+        };
+        let (older, equal): (Vec<_>, Vec<_>) = (chains(" < ").collect(), chains(" = ").collect());
+        assert!(rows > 20 && older.len() > 6 && equal.len() > 2, "{rows} {older:?} {equal:?}");
+        for pair in older.iter().flat_map(|chain| chain.windows(2)) {
+            assert!(pair[0] < pair[1], "{} < {}", pair[0], pair[1]);
+        }
+        for pair in equal.iter().flat_map(|chain| chain.windows(2)) {
+            assert_eq!(pair[0], pair[1]);
+        }
+    }
 }

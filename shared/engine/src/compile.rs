@@ -28,6 +28,7 @@ pub fn compile(request: &Request) -> Result<Plan, Vec<String>> {
     if !problems.is_empty() {
         return Err(problems);
     }
+    problems.extend(unknown_skips(request));
     let placed = place(request, &mut problems);
     let plan = Plan { steps: arrange(steps, &placed) };
     check_texts(request, &plan, &mut problems);
@@ -52,6 +53,20 @@ pub fn check_names(steps: &[Step]) -> Vec<String> {
         }
     }
     problems
+}
+
+/// Steps to be skipped that do not exist.
+fn unknown_skips(request: &Request) -> Vec<String> {
+    let known = || request.release.steps.iter().map(|s| s.name.as_str());
+    let unknown = request.skip.iter().filter(|name| !known().any(|k| k == name.as_str()));
+    unknown
+        .map(|name| {
+            format!(
+                "step `{name}` can not be skipped: the process has no such step{}",
+                did_you_mean(name.as_str(), known())
+            )
+        })
+        .collect()
 }
 
 /// Every cycle among `needs`, each named with its steps.
@@ -125,7 +140,7 @@ fn place(request: &Request, problems: &mut Vec<String>) -> Vec<Option<Runs>> {
         .iter()
         .map(|step| {
             let here = step.when.environments.as_ref().is_none_or(|e| e.contains(&request.environment));
-            if !here {
+            if !here || request.skip.contains(&step.name) {
                 return None;
             }
             place_step(request, step).map_err(|problem| problems.push(problem)).ok()

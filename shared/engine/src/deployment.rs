@@ -14,7 +14,7 @@ use slipway_domain::{
     id::{DeploymentId, TaskKey},
     name::{ProjectName, StepName},
     plan::Plan,
-    release::Request,
+    release::{Request, Retries},
 };
 
 pub use step::StepRun;
@@ -46,13 +46,15 @@ pub struct Deployment {
     pub started_at: Option<DateTime<Utc>>,
     /// The request to stop.
     pub cancel: Option<CancelRequest>,
+    /// The request to start nothing new.
+    pub pause: Option<CancelRequest>,
     /// How it ended.
     pub end: Option<End>,
     /// The impossible fact that stopped it.
     pub corrupt: Option<String>,
 }
 
-/// Somebody wants it to stop.
+/// Somebody wants it to stop, or to pause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CancelRequest {
     /// Who.
@@ -96,6 +98,20 @@ impl Progress {
         Self { plan, digest, steps, before, index }
     }
 
+    /// What an earlier deployment did is done; what it was allowed is allowed.
+    fn mark_done(&mut self, retries: &Retries) {
+        for done in &retries.done {
+            let Some(i) = self.position(&done.task.step) else { continue };
+            let run = &mut self.steps[i];
+            if run.gate.is_some() {
+                run.skipped = Some(format!("approved in deployment {}", retries.deployment));
+            } else if let Some(task) = run.task_mut(&done.task.target) {
+                task.done_before(&done.outputs);
+            }
+            run.recount();
+        }
+    }
+
     /// The place of a step in the plan.
     pub fn position(&self, step: &StepName) -> Option<usize> {
         self.index.get(step).copied()
@@ -124,6 +140,7 @@ impl Deployment {
             progress: None,
             started_at: None,
             cancel: None,
+            pause: None,
             end: None,
             corrupt: None,
         }
@@ -149,7 +166,11 @@ impl Deployment {
     pub(crate) fn apply_plan(&mut self, at: DateTime<Utc>, actor: &Actor, event: &PlanEvent) -> Result<(), Impossible> {
         match (event, actor) {
             (PlanEvent::Planned { plan, digest }, Actor::Planner { .. }) if self.progress.is_none() => {
-                self.progress = Some(Progress::new((**plan).clone(), digest.clone()));
+                let mut progress = Progress::new((**plan).clone(), digest.clone());
+                if let Some(retries) = &self.request.retries {
+                    progress.mark_done(retries);
+                }
+                self.progress = Some(progress);
             }
             (PlanEvent::Rejected { problems }, Actor::Planner { .. }) if self.progress.is_none() => {
                 let reason = problems.first().cloned();
@@ -165,7 +186,11 @@ impl Deployment {
                 let i = progress.position(step).ok_or_else(|| unknown_step(step))?;
                 progress.steps[i].skip(target.as_ref(), reason);
             }
-            (PlanEvent::CancelRequested { reason }, Actor::Person { .. } | Actor::Trigger { .. }) => {
+            (PlanEvent::Paused { reason }, Actor::Person { .. }) => {
+                self.pause = Some(CancelRequest { by: actor.clone(), reason: reason.clone() });
+            }
+            (PlanEvent::Resumed, Actor::Person { .. }) => self.pause = None,
+            (PlanEvent::CancelRequested { reason }, _) => {
                 if self.cancel.is_none() {
                     self.cancel = Some(CancelRequest { by: actor.clone(), reason: reason.clone() });
                 }
@@ -192,6 +217,12 @@ impl Deployment {
             .task_mut(&key.target)
             .ok_or_else(|| Impossible(format!("task {key} is not part of the plan")))?;
         Ok((i, task))
+    }
+
+    /// Attempts that a step's tasks have.
+    pub(crate) fn attempts(&self, i: usize) -> u32 {
+        let step = self.progress.as_ref().map(|p| &p.plan.steps[i].step);
+        step.and_then(|s| s.retry.as_ref()).map_or(1, |r| r.attempts.max(1))
     }
 
     /// Brings a step's counts up to date after one of its tasks changed.

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use slipway_domain::{
+    duration::Span,
     event::{Actor, GateEvent, Verdict},
-    manifest::Approval,
-    name::PersonName,
+    manifest::{Approval, GuidedFailure},
+    name::{PersonName, TeamName},
     release::Request,
 };
 
@@ -59,9 +60,58 @@ pub struct Vote {
     pub at: DateTime<Utc>,
 }
 
-/// Whether a person may vote at a gate of this deployment.
+/// What a gate asks, and of whom.
+#[derive(Debug, Clone, Copy)]
+pub struct Rule<'a> {
+    /// Whose votes count; anyone's who may deploy if empty.
+    pub teams: &'a [TeamName],
+    /// When nobody decided within it, it counts as rejected.
+    pub timeout: Span,
+    /// The question.
+    pub question: Question,
+}
+
+/// What a gate asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// Whether to go on; it takes so many approvals.
+    Approval {
+        /// How many.
+        votes: u32,
+    },
+    /// What to do with a failed task; the first answer counts.
+    Guidance,
+}
+
+impl<'a> Rule<'a> {
+    /// The rule of an approval step.
+    pub fn approval(approval: &'a Approval) -> Self {
+        let question = Question::Approval { votes: approval.votes.max(1) };
+        Self { teams: &approval.teams, timeout: approval.timeout, question }
+    }
+
+    /// The rule at a failed task.
+    pub fn guidance(guided: &'a GuidedFailure) -> Self {
+        Self { teams: &guided.teams, timeout: guided.timeout, question: Question::Guidance }
+    }
+
+    /// Whether a person may vote here.
+    pub fn may_vote(&self, request: &Request, person: &PersonName) -> bool {
+        self.teams.is_empty() || request.teams_of(person).into_iter().any(|team| self.teams.contains(team))
+    }
+
+    /// Whether this is an answer to the question.
+    pub fn takes(&self, verdict: Verdict) -> bool {
+        match self.question {
+            Question::Approval { .. } => matches!(verdict, Verdict::Approve | Verdict::Reject),
+            Question::Guidance => verdict != Verdict::Approve,
+        }
+    }
+}
+
+/// Whether a person may vote at an approval of this deployment.
 pub fn may_vote(request: &Request, approval: &Approval, person: &PersonName) -> bool {
-    approval.teams.is_empty() || request.teams_of(person).into_iter().any(|team| approval.teams.contains(team))
+    Rule::approval(approval).may_vote(request, person)
 }
 
 impl Gate {
@@ -84,11 +134,17 @@ impl Gate {
         at: DateTime<Utc>,
         actor: &Actor,
         event: &GateEvent,
-        may_vote: impl FnOnce(&PersonName) -> bool,
+        counts: impl FnOnce(&PersonName, Verdict) -> bool,
     ) -> Result<(), Impossible> {
         self.head = seq;
         match (&self.state, event, actor) {
-            (GateState::Closed, GateEvent::Opened { plan_digest, expires }, Actor::Planner { .. }) => {
+            // A task that fails again is asked about again; an approval is asked for once.
+            (
+                GateState::Closed | GateState::Decided { verdict: Verdict::Retry, .. },
+                GateEvent::Opened { plan_digest, expires },
+                Actor::Planner { .. },
+            ) => {
+                self.votes.clear();
                 self.state = GateState::Open { opened: seq, plan_digest: plan_digest.clone(), expires: *expires };
             }
             (GateState::Open { opened, .. }, GateEvent::Decided { verdict, reason }, Actor::Planner { .. }) => {
@@ -99,7 +155,7 @@ impl Gate {
                 GateEvent::Voted { opened: voted_for, plan_digest: seen, person, verdict, note },
                 Actor::Person { name, .. },
             ) => {
-                if opened == voted_for && plan_digest == seen && name == person && may_vote(person) {
+                if opened == voted_for && plan_digest == seen && name == person && counts(person, *verdict) {
                     self.votes.insert(person.clone(), Vote { verdict: *verdict, note: note.clone(), at });
                 }
             }
@@ -113,7 +169,7 @@ impl Gate {
     }
 
     /// What the votes, or the time, decide; nothing while it is open.
-    pub fn decision(&self, approval: &Approval, now: DateTime<Utc>) -> Option<(Verdict, String)> {
+    pub fn decision(&self, rule: &Rule<'_>, now: DateTime<Utc>) -> Option<(Verdict, String)> {
         let GateState::Open { expires, .. } = &self.state else { return None };
         let with_note = |verb: &str, person: &PersonName, note: &Option<String>| match note {
             Some(note) => format!("{verb} by {person}: {note}"),
@@ -122,10 +178,17 @@ impl Gate {
         if let Some((person, vote)) = self.votes.iter().find(|(_, v)| v.verdict == Verdict::Reject) {
             return Some((Verdict::Reject, with_note("rejected", person, &vote.note)));
         }
-        if self.votes.len() >= approval.votes.max(1) as usize {
-            let people: Vec<_> = self.votes.iter().map(|(p, v)| with_note("approved", p, &v.note)).collect();
-            return Some((Verdict::Approve, people.join("; ")));
+        match rule.question {
+            Question::Approval { votes } if self.votes.len() >= votes as usize => {
+                let people: Vec<_> = self.votes.iter().map(|(p, v)| with_note("approved", p, &v.note)).collect();
+                return Some((Verdict::Approve, people.join("; ")));
+            }
+            Question::Guidance if !self.votes.is_empty() => {
+                let first = self.votes.iter().min_by_key(|(_, vote)| vote.at);
+                return first.map(|(p, v)| (v.verdict, with_note(&format!("{} chosen", v.verdict), p, &v.note)));
+            }
+            _ => {}
         }
-        (now >= *expires).then(|| (Verdict::Reject, format!("nobody decided within {}", approval.timeout)))
+        (now >= *expires).then(|| (Verdict::Reject, format!("nobody decided within {}", rule.timeout)))
     }
 }

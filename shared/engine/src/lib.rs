@@ -18,6 +18,7 @@ pub mod variables;
 pub mod version_range;
 pub mod view;
 pub mod webhook;
+pub mod why;
 
 pub use decide::{Decision, decide, expire};
 pub use deployment::Deployment;

@@ -2,13 +2,13 @@
 //! place in the log, so both always agree.
 
 use slipway_domain::{
-    event::Outcome,
+    event::{Actor, Outcome},
     manifest::{ResultCondition, Step},
     name::TargetName,
 };
 
 use crate::{
-    deployment::{Deployment, Progress, TaskState},
+    deployment::{CancelRequest, Deployment, Progress, TaskState},
     gate::GateState,
 };
 
@@ -97,8 +97,12 @@ pub fn may_announce(progress: &Progress, i: usize) -> bool {
 
 /// How the deployment ends as far as it is known, and why if not well.
 pub fn outcome(deployment: &Deployment, progress: &Progress) -> (Outcome, Option<String>) {
-    if let Some(cancel) = &deployment.cancel {
-        return (Outcome::Cancelled, Some(format!("cancelled by {}: {}", cancel.by, cancel.reason)));
+    match &deployment.cancel {
+        Some(CancelRequest { by: Actor::Planner { .. }, reason }) => return (Outcome::Failed, Some(reason.clone())),
+        Some(CancelRequest { by, reason }) => {
+            return (Outcome::Cancelled, Some(format!("cancelled by {by}: {reason}")));
+        }
+        None => {}
     }
     match (0..progress.steps.len()).find(|i| decides(progress, *i) && has_failed(progress, *i)) {
         None => (Outcome::Succeeded, None),

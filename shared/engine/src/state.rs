@@ -8,15 +8,16 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use chrono::{DateTime, Utc};
 use slipway_domain::{
-    event::{Actor, Address, Entry, GateScope, PlanEvent, Recorded},
+    event::{Actor, Address, Entry, GateEvent, GateScope, Outcome, PlanEvent, Recorded, Verdict},
     id::{DeploymentId, TaskKey},
+    manifest::Queue,
     name::{EnvironmentName, HolderName, ProjectName, TargetName},
-    release::RULES_VERSION,
+    release::{RULES_VERSION, Request},
 };
 
 use crate::{
-    deployment::{Deployment, Impossible, Task, TaskState},
-    gate,
+    deployment::{Deployment, End, Impossible, Task, TaskState, task::AfterFailure},
+    gate::Rule,
     ready::{self, Readiness},
 };
 
@@ -50,6 +51,35 @@ pub struct Applied {
     pub void: Vec<String>,
 }
 
+/// Why a task may not be granted now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// It did not start, or it is over.
+    #[error("the deployment is not running")]
+    NotRunning,
+    /// A person paused it.
+    #[error("the deployment is paused")]
+    Paused,
+    /// There is no such task.
+    #[error("the task is not part of the plan")]
+    NotPlanned,
+    /// What it waits for has not ended, its gate is not open, or its pause is not over.
+    #[error("its time has not come")]
+    NotNow,
+    /// It was granted already.
+    #[error("it was granted already")]
+    Granted,
+    /// The rolling window is full.
+    #[error("the rolling window is full")]
+    Window,
+    /// All slots of its target are taken.
+    #[error("its target runs {limit} tasks already")]
+    Busy {
+        /// The target's parallelism.
+        limit: u32,
+    },
+}
+
 impl State {
     /// An empty state: nothing was read yet.
     pub fn new() -> Self {
@@ -81,9 +111,14 @@ impl State {
         self.forgotten.contains(&id)
     }
 
-    /// The unfinished deployment that holds or next gets a lane.
-    pub fn first_in_lane(&self, deployment: &Deployment) -> Option<DeploymentId> {
-        self.lanes.get(&lane(deployment)).and_then(|queue| queue.front().copied())
+    /// The unfinished deployment that holds a lane or gets it next: one that started, else the first whose time has come.
+    pub fn first_in_lane(&self, deployment: &Deployment, now: DateTime<Utc>) -> Option<DeploymentId> {
+        let lane = self.lanes.get(&lane(deployment))?;
+        let deployments = || lane.iter().filter_map(|id| self.deployments.get(id));
+        deployments()
+            .find(|d| d.started_at.is_some())
+            .or_else(|| deployments().find(|d| d.request.not_before.is_none_or(|at| at <= now)))
+            .map(Deployment::id)
     }
 
     /// Slots of a target that are taken.
@@ -154,8 +189,8 @@ impl State {
             }
             (Address::Task(_, key), Entry::Task(envelope)) => {
                 for event in &envelope.events {
-                    self.change_task(id, key, applied, |task, attempts| {
-                        task.apply(recorded.seq, recorded.at, &envelope.actor, event, attempts)
+                    self.change_task(id, key, applied, |task, rules| {
+                        task.apply(recorded.seq, recorded.at, &envelope.actor, event, rules)
                     })?;
                 }
                 Ok(())
@@ -174,15 +209,56 @@ impl State {
                 });
                 let (approval, gate) =
                     place.ok_or_else(|| Impossible(format!("step `{step}` is not a gate of the plan")))?;
+                let rule = Rule::approval(approval);
                 for event in &envelope.events {
-                    gate.apply(recorded.seq, recorded.at, &envelope.actor, event, |person| {
-                        gate::may_vote(request, approval, person)
+                    gate.apply(recorded.seq, recorded.at, &envelope.actor, event, |person, verdict| {
+                        rule.takes(verdict) && rule.may_vote(request, person)
                     })?;
+                }
+                Ok(())
+            }
+            (Address::Gate(_, step, GateScope::Target(target)), Entry::Gate(envelope)) => {
+                let key = TaskKey::new(step.clone(), target.clone());
+                for event in &envelope.events {
+                    self.apply_guidance(id, &key, recorded, &envelope.actor, event, applied)?;
                 }
                 Ok(())
             }
             (address, _) => Err(Impossible(format!("an entry does not belong to its subject {address:?}"))),
         }
+    }
+
+    /// A person is asked about a failed task, answers, or was heard.
+    fn apply_guidance(
+        &mut self,
+        id: DeploymentId,
+        key: &TaskKey,
+        recorded: &Recorded,
+        actor: &Actor,
+        event: &GateEvent,
+        applied: &mut Applied,
+    ) -> Result<(), Impossible> {
+        let deployment = self.deployments.get_mut(&id).ok_or_else(|| Impossible("no deployment".into()))?;
+        let guided = deployment.request.guided_failure.clone().unwrap_or_default();
+        let rule = Rule::guidance(&guided);
+        let request = deployment.request.clone();
+        let (_, task) = deployment.task_mut(key)?;
+        task.guidance.apply(recorded.seq, recorded.at, actor, event, |person, verdict| {
+            rule.takes(verdict) && rule.may_vote(&request, person)
+        })?;
+        let GateEvent::Decided { verdict, reason } = event else { return Ok(()) };
+        self.change_task(id, key, applied, |task, _| {
+            task.guide(recorded.at, *verdict, reason);
+            Ok(())
+        })?;
+        if *verdict == Verdict::Exclude
+            && let Some(progress) = self.deployments.get_mut(&id).and_then(|d| d.progress.as_mut())
+        {
+            for run in &mut progress.steps {
+                run.skip(Some(&key.target), &format!("its target is excluded: {reason}"));
+            }
+        }
+        Ok(())
     }
 
     fn apply_plan(
@@ -200,9 +276,7 @@ impl State {
                     applied.void.push("the request names another deployment".to_owned());
                     return Ok(());
                 }
-                let deployment = Deployment::requested(recorded, (**request).clone());
-                self.lanes.entry(lane(&deployment)).or_default().push_back(id);
-                self.deployments.insert(id, deployment);
+                self.queue(recorded, (**request).clone());
                 Ok(())
             }
             PlanEvent::Started if by_planner => {
@@ -226,17 +300,45 @@ impl State {
         }
     }
 
-    /// Whether a planned deployment may take its lane now.
-    pub fn may_start(&self, deployment: &Deployment) -> bool {
+    /// Puts a new deployment at the end of its lane, or refuses it there.
+    fn queue(&mut self, recorded: &Recorded, request: Request) {
+        let mut deployment = Deployment::requested(recorded, request);
+        let id = deployment.id();
+        let lane = self.lanes.entry(lane(&deployment)).or_default();
+        match (deployment.request.queue, lane.front()) {
+            (Queue::Reject, Some(first)) => {
+                let reason = format!("deployment {first} is not over, and the environment's queue takes no second one");
+                let problems = vec![reason.clone()];
+                let reason = Some(reason);
+                deployment.end = Some(End { outcome: Outcome::Rejected, reason, problems, at: recorded.at });
+            }
+            _ => lane.push_back(id),
+        }
+        self.deployments.insert(id, deployment);
+    }
+
+    /// The newer deployment that takes the place of a queued one, where only the latest counts.
+    pub fn superseded_by(&self, deployment: &Deployment) -> Option<DeploymentId> {
+        if deployment.request.queue != Queue::LatestOnly || deployment.started_at.is_some() {
+            return None;
+        }
+        let lane = self.lanes.get(&lane(deployment))?;
+        let newer = lane.iter().skip_while(|id| **id != deployment.id()).skip(1);
+        newer.copied().filter(|id| self.get(*id).is_some_and(|d| d.progress.is_some() && d.cancel.is_none())).last()
+    }
+
+    /// Whether a planned deployment may take its lane at this time.
+    pub fn may_start(&self, deployment: &Deployment, now: DateTime<Utc>) -> bool {
         deployment.progress.is_some()
+            && deployment.pause.is_none()
             && deployment.started_at.is_none()
             && deployment.end.is_none()
             && deployment.request.rules_version == RULES_VERSION
-            && self.first_in_lane(deployment) == Some(deployment.id())
+            && self.first_in_lane(deployment, now) == Some(deployment.id())
     }
 
     fn start(&mut self, id: DeploymentId, at: DateTime<Utc>, applied: &mut Applied) {
-        let Some(deployment) = self.deployments.get(&id).filter(|d| self.may_start(d)) else {
+        let Some(deployment) = self.deployments.get(&id).filter(|d| self.may_start(d, at)) else {
             applied.void.push("the lane was not free".to_owned());
             return;
         };
@@ -257,30 +359,28 @@ impl State {
         now: DateTime<Utc>,
         places: usize,
         slots: u32,
-    ) -> Result<(), &'static str> {
-        let progress =
-            deployment.progress.as_ref().filter(|_| deployment.is_running()).ok_or("the deployment is not running")?;
-        let i = progress.position(&key.step).ok_or("the step is not part of the plan")?;
-        let task = progress.task(key).ok_or("the task is not part of the plan")?;
+    ) -> Result<(), Denied> {
+        let progress = deployment.progress.as_ref().filter(|_| deployment.is_running()).ok_or(Denied::NotRunning)?;
+        if deployment.pause.is_some() {
+            return Err(Denied::Paused);
+        }
+        let i = progress.position(&key.step).ok_or(Denied::NotPlanned)?;
+        let task = progress.task(key).ok_or(Denied::NotPlanned)?;
         if progress.steps[i].gate.is_some() {
-            return if ready::may_announce(progress, i) {
-                Ok(())
-            } else {
-                Err("the gate is not open or was announced")
-            };
+            return if ready::may_announce(progress, i) { Ok(()) } else { Err(Denied::NotNow) };
         }
         if ready::readiness(deployment, progress, i) != Readiness::Run {
-            return Err("what it waits for has not ended");
+            return Err(Denied::NotNow);
         }
         match task.state {
             TaskState::Pending if ready::has_room(progress, i, places) => {}
-            TaskState::Pending => return Err("the rolling window is full"),
+            TaskState::Pending => return Err(Denied::Window),
             TaskState::RetryAt(at, _) if at <= now => {}
-            TaskState::RetryAt(..) => return Err("its pause is not over"),
-            _ => return Err("it was granted already"),
+            TaskState::RetryAt(..) => return Err(Denied::NotNow),
+            _ => return Err(Denied::Granted),
         }
         match ready::slots(deployment, &key.target) {
-            Some(limit) if self.taken(&key.target) + slots >= limit => Err("the target is busy"),
+            Some(limit) if self.taken(&key.target) + slots >= limit => Err(Denied::Busy { limit }),
             _ => Ok(()),
         }
     }
@@ -309,18 +409,17 @@ impl State {
         id: DeploymentId,
         key: &TaskKey,
         applied: &mut Applied,
-        change: impl FnOnce(&mut Task, u32) -> Result<(), Impossible>,
+        change: impl FnOnce(&mut Task, AfterFailure) -> Result<(), Impossible>,
     ) -> Result<(), Impossible> {
         let deployment = self.deployments.get_mut(&id).ok_or_else(|| Impossible("no deployment".into()))?;
         let (i, task) = deployment.task_mut(key)?;
         let before = (task.takes_slot(), holder_of(task));
-        // The borrow of the step's retry must not overlap the task's.
-        let attempts = deployment
-            .progress
-            .as_ref()
-            .map_or(1, |p| p.plan.steps[i].step.retry.as_ref().map_or(1, |r| r.attempts.max(1)));
+        let rules = AfterFailure {
+            attempts: deployment.attempts(i),
+            guided: deployment.request.guided_failure.is_some() && deployment.cancel.is_none(),
+        };
         let (_, task) = deployment.task_mut(key)?;
-        change(task, attempts)?;
+        change(task, rules)?;
         let after = (task.takes_slot(), holder_of(task));
         deployment.recount(&key.step);
         self.move_slot(&key.target, before.0, after.0, id, applied);

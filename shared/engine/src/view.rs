@@ -8,7 +8,7 @@ use slipway_domain::{
 
 use crate::{
     deployment::{Deployment, Progress, StepRun, Task, TaskState},
-    gate::GateState,
+    gate::{Gate, GateState, Question, Rule},
 };
 
 /// A deployment in a list.
@@ -41,6 +41,8 @@ pub fn status(deployment: &Deployment) -> Status {
         Status::Queued
     } else if deployment.cancel.is_some() {
         Status::Cancelling
+    } else if deployment.pause.is_some() {
+        Status::Paused
     } else if only_people_can_go_on(progress) {
         Status::WaitingForPerson
     } else {
@@ -48,18 +50,20 @@ pub fn status(deployment: &Deployment) -> Status {
     }
 }
 
-/// Whether a gate is open and no task is under way.
+/// Whether people are asked something and no task is under way.
 fn only_people_can_go_on(progress: &Progress) -> bool {
     let open = |run: &StepRun| {
         run.skipped.is_none() && run.gate.as_ref().is_some_and(|g| matches!(g.state, GateState::Open { .. }))
     };
-    progress.steps.iter().any(open) && progress.steps.iter().all(|run| run.counts.begun == 0)
+    let asking = |task: &Task| matches!(task.state, TaskState::Asking(_));
+    let idle = |run: &StepRun| run.counts.begun == 0 || run.tasks.iter().all(|t| !t.takes_place() || asking(t));
+    progress.steps.iter().any(|run| open(run) || run.tasks.iter().any(asking)) && progress.steps.iter().all(idle)
 }
 
 /// A deployment with its steps.
 pub fn deployment(deployment: &Deployment, at_seq: u64) -> DeploymentView {
     let request = &deployment.request;
-    let steps = deployment.progress.as_ref().map(steps).unwrap_or_default();
+    let steps = deployment.progress.as_ref().map(|p| steps(deployment, p)).unwrap_or_default();
     DeploymentView {
         summary: summary(deployment),
         at_seq,
@@ -70,7 +74,8 @@ pub fn deployment(deployment: &Deployment, at_seq: u64) -> DeploymentView {
     }
 }
 
-fn steps(progress: &Progress) -> Vec<StepView> {
+fn steps(deployment: &Deployment, progress: &Progress) -> Vec<StepView> {
+    let guided = deployment.request.guided_failure.as_ref().map(Rule::guidance);
     progress
         .plan
         .steps
@@ -81,7 +86,12 @@ fn steps(progress: &Progress) -> Vec<StepView> {
             kind: planned.step.action.kind().to_owned(),
             needs: planned.step.needs.clone(),
             rank: planned.rank,
-            tasks: run.tasks.iter().chain(&run.announcement).map(task).collect(),
+            tasks: run
+                .tasks
+                .iter()
+                .chain(&run.announcement)
+                .map(|t| TaskView { guidance: guided.as_ref().and_then(|rule| guidance(rule, t)), ..task(t) })
+                .collect(),
             gate: gate(&planned.step.action, run),
             skipped: run.skipped.clone(),
         })
@@ -90,15 +100,28 @@ fn steps(progress: &Progress) -> Vec<StepView> {
 
 fn gate(action: &Action, run: &StepRun) -> Option<GateView> {
     let (Action::Approval(approval), Some(gate)) = (action, &run.gate) else { return None };
+    Some(GateView { instructions: approval.instructions.clone(), ..asked(&Rule::approval(approval), gate) })
+}
+
+/// What people are or were asked about a failed task.
+fn guidance(rule: &Rule<'_>, task: &Task) -> Option<GateView> {
+    task.guidance.opened().map(|_| asked(rule, &task.guidance))
+}
+
+fn asked(rule: &Rule<'_>, gate: &Gate) -> GateView {
     let (expires, decided, reason) = match &gate.state {
         GateState::Closed => (None, None, None),
         GateState::Open { expires, .. } => (Some(*expires), None, None),
         GateState::Decided { verdict, reason, .. } => (None, Some(*verdict), Some(reason.clone())),
     };
-    Some(GateView {
-        teams: approval.teams.clone(),
-        votes_needed: approval.votes,
-        instructions: approval.instructions.clone(),
+    let votes_needed = match rule.question {
+        Question::Approval { votes } => votes,
+        Question::Guidance => 1,
+    };
+    GateView {
+        teams: rule.teams.to_vec(),
+        votes_needed,
+        instructions: None,
         opened: gate.opened(),
         expires,
         votes: gate
@@ -108,7 +131,7 @@ fn gate(action: &Action, run: &StepRun) -> Option<GateView> {
             .collect(),
         decided,
         reason,
-    })
+    }
 }
 
 /// One task.
@@ -121,6 +144,8 @@ pub fn task(task: &Task) -> TaskView {
             Some(&failure.tail),
             None,
         ),
+        TaskState::Asking(f) => (TaskStatus::NeedsGuidance, Some(f.message.clone()), Some(&f.tail), None),
+        TaskState::Ignored(f) => (TaskStatus::Ignored, Some(f.message.clone()), Some(&f.tail), None),
         TaskState::FailedAttempt(f) => (TaskStatus::RetryScheduled, Some(f.message.clone()), Some(&f.tail), None),
         TaskState::Granted { .. } => (TaskStatus::Granted, None, None, None),
         TaskState::Running { .. } => (TaskStatus::Running, None, None, None),
@@ -140,6 +165,7 @@ pub fn task(task: &Task) -> TaskView {
         message,
         tail: tail.cloned().unwrap_or_default(),
         outputs: outputs.cloned().unwrap_or_default(),
+        guidance: None,
     }
 }
 
@@ -212,6 +238,8 @@ fn plan_text(event: &PlanEvent) -> String {
         }
         PlanEvent::StepSkipped { step, target: None, reason } => format!("{step} skipped: {reason}"),
         PlanEvent::StepSkipped { step, target: Some(target), reason } => format!("{step}@{target} skipped: {reason}"),
+        PlanEvent::Paused { reason } => format!("paused: {reason}"),
+        PlanEvent::Resumed => "resumed".to_owned(),
         PlanEvent::CancelRequested { reason } => format!("cancel requested: {reason}"),
         PlanEvent::Finished { outcome: Outcome::Succeeded, .. } => "finished: succeeded".to_owned(),
         PlanEvent::Finished { outcome, reason } => {

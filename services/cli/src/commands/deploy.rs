@@ -2,13 +2,14 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use chrono::{DateTime, Utc};
 use clap::Args;
 use reqwest::Method;
 use slipway_domain::{
     api::{Accepted, CreateDeployment, DeploymentSummary, ReleaseView},
     event::Outcome,
     manifest::{Lifecycle, Project},
-    name::{EnvironmentName, ProjectName},
+    name::{EnvironmentName, ProjectName, StepName},
 };
 use slipway_engine::lifecycle::may_deploy;
 
@@ -48,7 +49,30 @@ pub struct Deploy {
     #[arg(long)]
     to: EnvironmentName,
     #[command(flatten)]
+    options: Options,
+    #[command(flatten)]
     follow: Follow,
+}
+
+/// What may be said about one deployment.
+#[derive(Debug, Args)]
+struct Options {
+    /// Step to leave out. May be repeated
+    #[arg(long, value_name = "STEP")]
+    skip: Vec<StepName>,
+    /// Start no earlier, such as 2026-12-01T22:00:00Z
+    #[arg(long, value_name = "TIME")]
+    at: Option<DateTime<Utc>>,
+    /// Ask a person about failed tasks, also where project and environment do not
+    #[arg(long)]
+    guided_failure: bool,
+}
+
+impl Options {
+    fn body(self, project: ProjectName, version: String, environment: EnvironmentName) -> CreateDeployment {
+        let Self { skip, at, guided_failure } = self;
+        CreateDeployment { project, version, environment, skip, at, guided_failure }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -61,12 +85,14 @@ pub struct Promote {
     #[arg(long)]
     to: EnvironmentName,
     #[command(flatten)]
+    options: Options,
+    #[command(flatten)]
     follow: Follow,
 }
 
 impl Deploy {
     pub async fn run(self, shared: &Shared) -> Result<()> {
-        let body = CreateDeployment { project: self.project, version: self.version, environment: self.to };
+        let body = self.options.body(self.project, self.version, self.to);
         request(shared, &shared.client()?, &body, &self.follow).await
     }
 }
@@ -82,7 +108,7 @@ impl Promote {
                 version
             }
         };
-        let body = CreateDeployment { project: self.project, version, environment: self.to };
+        let body = self.options.body(self.project, version, self.to);
         request(shared, &client, &body, &self.follow).await
     }
 }

@@ -1,12 +1,15 @@
-//! `slipway deployment`: list, show, watch, logs and cancel.
+//! `slipway deployment`: list, show, watch, logs, why; cancel, pause, resume, retry.
+
+mod why;
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use futures::StreamExt as _;
+use serde::Serialize;
 use slipway_domain::{
-    api::{Cancel, DeploymentSummary, DeploymentView, LogLine, Status},
+    api::{Accepted, Cancel, DeploymentSummary, DeploymentView, LogLine, Status, Waiting},
     name::{EnvironmentName, ProjectName, StepName, TargetName},
 };
 
@@ -33,6 +36,23 @@ pub enum Deployment {
     Logs(Logs),
     /// Stop a deployment; steps that run always still run
     Cancel(CancelArgs),
+    /// Start nothing new in a deployment; what runs goes on
+    Pause(CancelArgs),
+    /// Let a paused deployment go on
+    Resume {
+        /// Deployment: its id, or the beginning of it
+        deployment: String,
+    },
+    /// Deploy again what a finished deployment did not do
+    Retry {
+        /// Deployment: its id, or the beginning of it
+        deployment: String,
+    },
+    /// Say for each thing that waits what it waits for
+    Why {
+        /// Deployment: its id, or the beginning of it
+        deployment: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -100,14 +120,43 @@ impl Deployment {
             Self::Logs(args) => args.run(&client, &shared.output).await,
             Self::Cancel(args) => {
                 let body = Cancel { reason: args.reason };
-                let answer: serde_json::Value =
-                    client.post(&format!("{}/cancel", path(&args.deployment)), &body).await?;
-                shared.output.show(&answer, |_| {
-                    format!("cancel is requested; follow it with `slipway deployment watch {}`\n", args.deployment)
+                ask(shared, &client, &args.deployment, "cancel", &body, "cancel is requested").await
+            }
+            Self::Pause(args) => {
+                let body = Cancel { reason: args.reason };
+                ask(shared, &client, &args.deployment, "pause", &body, "paused: what runs goes on, nothing new starts")
+                    .await
+            }
+            Self::Resume { deployment } => ask(shared, &client, &deployment, "resume", &(), "resumed").await,
+            Self::Retry { deployment } => {
+                let accepted: Accepted = client.post(&format!("{}/retry", path(&deployment)), &()).await?;
+                shared.output.show(&accepted, |_| {
+                    let short = watch::short(accepted.id);
+                    format!(
+                        "{}\n  goes on where {deployment} ended; follow it with `slipway deployment watch {short}`\n",
+                        accepted.id
+                    )
                 })
+            }
+            Self::Why { deployment } => {
+                let waiting: Vec<Waiting> = client.get(&format!("{}/why", path(&deployment))).await?;
+                shared.output.show(&waiting, |_| why::table(&waiting, times::now()))
             }
         }
     }
+}
+
+/// Asks something of a deployment and says that it was heard.
+async fn ask(
+    shared: &Shared,
+    client: &Client,
+    deployment: &str,
+    verb: &str,
+    body: &(impl Serialize + Sync),
+    done: &str,
+) -> Result<()> {
+    let answer: serde_json::Value = client.post(&format!("{}/{verb}", path(deployment)), body).await?;
+    shared.output.show(&answer, |_| format!("{done}; follow it with `slipway deployment watch {deployment}`\n"))
 }
 
 impl List {

@@ -1,10 +1,10 @@
-//! `slipway approve` and `slipway reject`: votes at gates.
+//! `slipway approve`, `reject` and `guide`: what people say at gates.
 
 use clap::Args;
 use slipway_domain::{
     api::{CastVote, DeploymentView},
     event::Verdict,
-    name::StepName,
+    name::{StepName, TargetName},
 };
 
 use super::Shared;
@@ -21,27 +21,77 @@ pub struct Vote {
     note: Option<String>,
 }
 
+/// What to do with a failed task.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum Guidance {
+    /// Try it again
+    Retry,
+    /// Go on as if it had succeeded
+    Ignore,
+    /// Go on without its target
+    Exclude,
+    /// Leave it failed
+    Abort,
+}
+
+#[derive(Debug, Args)]
+pub struct Guide {
+    /// Deployment: its id, or the beginning of it
+    deployment: String,
+    /// Step with the failed task
+    step: StepName,
+    /// Target of the failed task
+    target: TargetName,
+    /// What to do
+    guidance: Guidance,
+    /// Why, for the others
+    #[arg(long)]
+    note: Option<String>,
+}
+
+impl Guide {
+    pub async fn run(self, shared: &Shared) -> Result<()> {
+        let verdict = match self.guidance {
+            Guidance::Retry => Verdict::Retry,
+            Guidance::Ignore => Verdict::Ignore,
+            Guidance::Exclude => Verdict::Exclude,
+            Guidance::Abort => Verdict::Reject,
+        };
+        say(shared, &self.deployment, &self.step, Some(self.target), verdict, self.note).await
+    }
+}
+
 impl Vote {
     pub async fn run(self, shared: &Shared, verdict: Verdict) -> Result<()> {
-        let client = shared.client()?;
-        let path = format!("/api/v1/deployments/{}", segment(&self.deployment));
-        // The vote is bound to the plan that is there now, so that it can not meet another one.
-        let view: DeploymentView = client.get(&path).await?;
-        let body = CastVote { verdict, note: self.note, plan: view.plan_digest.clone() };
-        let answer: serde_json::Value = client.post(&format!("{path}/gates/{}", self.step), &body).await?;
-        shared.output.show(&answer, |_| {
-            let word = match verdict {
-                Verdict::Approve => "approved",
-                Verdict::Reject => "rejected",
-            };
-            format!(
-                "{word} {} of {} {} to {} ({})\n",
-                self.step,
-                view.summary.project,
-                view.summary.version,
-                view.summary.environment,
-                watch::short(view.summary.id)
-            )
-        })
+        say(shared, &self.deployment, &self.step, None, verdict, self.note).await
     }
+}
+
+async fn say(
+    shared: &Shared,
+    deployment: &str,
+    step: &StepName,
+    target: Option<TargetName>,
+    verdict: Verdict,
+    note: Option<String>,
+) -> Result<()> {
+    let client = shared.client()?;
+    let path = format!("/api/v1/deployments/{}", segment(deployment));
+    // The vote is bound to the plan that is there now, so that it can not meet another one.
+    let view: DeploymentView = client.get(&path).await?;
+    let place = target.as_ref().map_or_else(|| step.to_string(), |target| format!("{step} on {target}"));
+    let body = CastVote { verdict, note, plan: view.plan_digest.clone(), target };
+    let answer: serde_json::Value = client.post(&format!("{path}/gates/{step}"), &body).await?;
+    shared.output.show(&answer, |_| {
+        let word = match verdict {
+            Verdict::Approve => "approved",
+            Verdict::Reject => "rejected",
+            Verdict::Retry => "will retry",
+            Verdict::Ignore => "ignored the failure of",
+            Verdict::Exclude => "excluded the target of",
+        };
+        let summary = &view.summary;
+        let what = format!("{} {} to {}", summary.project, summary.version, summary.environment);
+        format!("{word} {place} of {what} ({})\n", watch::short(summary.id))
+    })
 }

@@ -18,6 +18,8 @@ fn symbol(status: TaskStatus) -> char {
         TaskStatus::Pending | TaskStatus::Granted => '○',
         TaskStatus::RetryScheduled => '↻',
         TaskStatus::Running => '●',
+        TaskStatus::NeedsGuidance => '◆',
+        TaskStatus::Ignored => '~',
         TaskStatus::Succeeded => '✓',
         TaskStatus::Failed => '✗',
         TaskStatus::Skipped => '-',
@@ -96,8 +98,8 @@ fn first_line(text: &str) -> String {
 fn gate_row(step: &StepView, gate: &GateView, now: DateTime<Utc>) -> Vec<String> {
     let votes = gate.votes.iter().map(|v| format!("{} {}", v.person, said(v.verdict))).collect::<Vec<_>>().join(", ");
     let (sign, state) = match (gate.decided, gate.opened) {
-        (Some(Verdict::Approve), _) => ('✓', "approved"),
         (Some(Verdict::Reject), _) => ('✗', "rejected"),
+        (Some(_), _) => ('✓', "approved"),
         (None, Some(_)) => ('◆', "waits"),
         (None, None) => ('○', "pending"),
     };
@@ -118,6 +120,9 @@ fn said(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Approve => "approved",
         Verdict::Reject => "rejected",
+        Verdict::Retry => "wants a retry",
+        Verdict::Ignore => "ignores it",
+        Verdict::Exclude => "excludes the target",
     }
 }
 

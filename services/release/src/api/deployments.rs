@@ -7,7 +7,7 @@ use axum::{
 };
 use serde::Deserialize;
 use slipway_domain::{
-    api::{Accepted, Cancel, CastVote, CreateDeployment, DeploymentSummary, DeploymentView, PlanView, Right},
+    api::{Accepted, Cancel, CastVote, CreateDeployment, DeploymentSummary, DeploymentView, PlanView, Right, Waiting},
     name::{EnvironmentName, ProjectName, StepName},
 };
 use slipway_store::DeploymentFilter;
@@ -117,6 +117,48 @@ pub async fn cancel(
     let id = operations::find(&app, &text).await?;
     let accepted = operations::cancel(&app, id, body.reason, person.actor()).await?;
     Ok((StatusCode::ACCEPTED, Answer(accepted)))
+}
+
+pub async fn pause(
+    State(app): State<Shared>,
+    person: Person,
+    Path(text): Path<String>,
+    Json(body): Json<Cancel>,
+) -> Result<(StatusCode, Answer<Accepted>), Problem> {
+    person.may(Right::Deploy)?;
+    let id = operations::find(&app, &text).await?;
+    let accepted = operations::pause(&app, id, body.reason, person.actor()).await?;
+    Ok((StatusCode::ACCEPTED, Answer(accepted)))
+}
+
+pub async fn resume(
+    State(app): State<Shared>,
+    person: Person,
+    Path(text): Path<String>,
+) -> Result<(StatusCode, Answer<Accepted>), Problem> {
+    person.may(Right::Deploy)?;
+    let id = operations::find(&app, &text).await?;
+    Ok((StatusCode::ACCEPTED, Answer(operations::resume(&app, id, person.actor()).await?)))
+}
+
+pub async fn retry(
+    State(app): State<Shared>,
+    person: Person,
+    Path(text): Path<String>,
+) -> Result<(StatusCode, Answer<Accepted>), Problem> {
+    person.may(Right::Deploy)?;
+    let id = operations::find(&app, &text).await?;
+    Ok((StatusCode::ACCEPTED, Answer(operations::retry(&app, id, person.actor()).await?)))
+}
+
+pub async fn why(
+    State(app): State<Shared>,
+    person: Person,
+    Path(text): Path<String>,
+) -> Result<Answer<Vec<Waiting>>, Problem> {
+    person.may(Right::Read)?;
+    let id = operations::find(&app, &text).await?;
+    Ok(Answer(operations::why(&app, id)))
 }
 
 pub async fn vote(

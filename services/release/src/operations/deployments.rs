@@ -1,20 +1,28 @@
 //! Deployments: requested, cancelled, found.
 
+use std::time::Instant;
+
+use chrono::Utc;
 use slipway_bus::Appended;
 use slipway_domain::{
-    api::{Accepted, CreateDeployment},
-    event::{Actor, Address, Entry, Outcome, PlanEvent},
-    id::DeploymentId,
-    release::Request,
+    api::{Accepted, CreateDeployment, DeploymentView, TaskStatus, Waiting, WaitingReason},
+    event::{Actor, Address, Entry, Outcome, PlanEvent, Verdict},
+    id::{DeploymentId, TaskKey},
+    name::TargetName,
+    order::Outputs,
+    release::{Done, Request, Retries},
     text::{did_you_mean, sha256_hex},
 };
-use slipway_engine::lifecycle;
+use slipway_engine::{Deployment, lifecycle};
 use slipway_store::DeploymentFilter;
 use uuid::Uuid;
 
 use crate::{
     app::App,
-    operations::{envelope, releases, request},
+    operations::{
+        envelope, releases,
+        request::{self, Options},
+    },
     problem::Problem,
     world::World,
 };
@@ -53,7 +61,8 @@ pub async fn request(
     let release = releases::get(app, &body.project, &body.version).await?.snapshot;
     let world = app.world().await?;
     allowed(app, &world, &body).await?;
-    let asked = request::Asked { id, environment: body.environment, by: actor.clone(), body_digest };
+    let options = Options { skip: body.skip, at: body.at, guided_failure: body.guided_failure, retries: None };
+    let asked = request::Asked { id, environment: body.environment, by: actor.clone(), body_digest, options };
     let request = request::build(app, &world, release, asked).await?;
     append(app, request, actor).await
 }
@@ -156,25 +165,125 @@ fn first_request(entry: &Entry) -> Option<&Request> {
 
 /// Asks for a deployment to stop. Asking again changes nothing.
 pub async fn cancel(app: &App, id: DeploymentId, reason: Option<String>, actor: Actor) -> Result<Accepted, Problem> {
+    let event = PlanEvent::CancelRequested { reason: reason.unwrap_or_else(no_reason) };
+    say(app, id, actor, event, |deployment| deployment.cancel.is_some()).await
+}
+
+/// Asks a deployment to start nothing new. Asking again changes nothing.
+pub async fn pause(app: &App, id: DeploymentId, reason: Option<String>, actor: Actor) -> Result<Accepted, Problem> {
+    let event = PlanEvent::Paused { reason: reason.unwrap_or_else(no_reason) };
+    say(app, id, actor, event, |deployment| deployment.pause.is_some()).await
+}
+
+/// Lets a paused deployment go on. Asking again changes nothing.
+pub async fn resume(app: &App, id: DeploymentId, actor: Actor) -> Result<Accepted, Problem> {
+    say(app, id, actor, PlanEvent::Resumed, |deployment| deployment.pause.is_none()).await
+}
+
+fn no_reason() -> String {
+    "no reason given".to_owned()
+}
+
+/// Writes what a person says about an unfinished deployment, unless it holds already.
+async fn say(
+    app: &App,
+    id: DeploymentId,
+    actor: Actor,
+    event: PlanEvent,
+    holds: impl Fn(&Deployment) -> bool,
+) -> Result<Accepted, Problem> {
     let address = Address::Plan(id);
-    let reason = reason.unwrap_or_else(|| "no reason given".to_owned());
-    let entry = Entry::Plan(envelope(actor, PlanEvent::CancelRequested { reason }));
+    let entry = Entry::Plan(envelope(actor, event));
     loop {
         let head = app.bus.head_of(&address).await?;
         app.folded.reached(head).await?;
-        let state = app.folded.read(|state| state.get(id).map(|d| (d.end.clone(), d.cancel.is_some(), d.plan_head)));
-        let Some((end, cancelled, plan_head)) = state else { return Err(unknown(&id.to_string())) };
+        let state = app.folded.read(|state| state.get(id).map(|d| (d.end.clone(), holds(d), d.plan_head)));
+        let Some((end, holds, plan_head)) = state else { return Err(over_or_unknown(app, id).await) };
         if let Some(end) = end {
             return Err(Problem::refusal("finished", format!("deployment {id} is over: {}", end.outcome)));
         }
-        if cancelled {
+        if holds {
             return Ok(Accepted { id, seq: plan_head });
         }
         if let Some(seq) = app.bus.append(&address, head, &entry).await?.seq() {
-            tracing::info!(deployment.id = %id, seq, "cancel requested");
+            tracing::info!(deployment.id = %id, seq, "a person's word on a deployment is written");
             return Ok(Accepted { id, seq });
         }
     }
+}
+
+/// An ended deployment may be forgotten in memory; its row tells.
+async fn over_or_unknown(app: &App, id: DeploymentId) -> Problem {
+    match app.store.deployment(id).await {
+        Ok(Some(view)) => {
+            let outcome = view.summary.outcome.map_or("over", Outcome::as_str);
+            Problem::refusal("finished", format!("deployment {id} is over: {outcome}"))
+        }
+        Ok(None) => unknown(&id.to_string()),
+        Err(error) => error.into(),
+    }
+}
+
+/// Deploys again what a finished deployment did not do; what it did is not done again.
+pub async fn retry(app: &App, id: DeploymentId, actor: Actor) -> Result<Accepted, Problem> {
+    let first = app.store.deployment(id).await?.ok_or_else(|| unknown(&id.to_string()))?;
+    let summary = &first.summary;
+    match summary.outcome {
+        None => {
+            return Err(Problem::refusal("not-finished", format!("deployment {id} is not over; cancel it or wait")));
+        }
+        Some(Outcome::Succeeded) => {
+            return Err(Problem::refusal(
+                "nothing-to-retry",
+                format!("deployment {id} succeeded; to run all of it again use `slipway deploy`"),
+            ));
+        }
+        Some(_) => {}
+    }
+    let body = CreateDeployment::new(summary.project.clone(), summary.version.clone(), summary.environment.clone());
+    let release = releases::get(app, &body.project, &body.version).await?.snapshot;
+    let world = app.world().await?;
+    allowed(app, &world, &body).await?;
+    let body_digest = digest(&body);
+    let options = Options { retries: Some(Retries { deployment: id, done: done(&first) }), ..Options::default() };
+    let new = DeploymentId(Uuid::now_v7());
+    let asked = request::Asked { id: new, environment: body.environment, by: actor.clone(), body_digest, options };
+    let request = request::build(app, &world, release, asked).await?;
+    append(app, request, actor).await
+}
+
+/// The tasks of a deployment that succeeded, and the gates that were approved.
+fn done(view: &DeploymentView) -> Vec<Done> {
+    let mut done = Vec::new();
+    for step in &view.steps {
+        if step.gate.as_ref().is_some_and(|gate| gate.decided == Some(Verdict::Approve)) {
+            let task = TaskKey::new(step.name.clone(), TargetName::notifier());
+            done.push(Done { task, outputs: Outputs::new() });
+        } else if step.gate.is_none() {
+            let succeeded = step.tasks.iter().filter(|task| task.status == TaskStatus::Succeeded);
+            done.extend(succeeded.map(|task| Done {
+                task: TaskKey::new(step.name.clone(), task.target.clone()),
+                outputs: task.outputs.clone(),
+            }));
+        }
+    }
+    done
+}
+
+/// What in a deployment waits, and for what. An executor that nobody runs is told from one that is busy.
+pub fn why(app: &App, id: DeploymentId) -> Vec<Waiting> {
+    let mut waiting = app.folded.read(|state| {
+        let now = Utc::now().max(state.now().unwrap_or_default());
+        state.get(id).map(|deployment| slipway_engine::why::why(state, deployment, now)).unwrap_or_default()
+    });
+    for one in &mut waiting {
+        if let (Some(target), WaitingReason::Executor { since }) = (&one.target, &one.reason)
+            && app.presences.serving(target, Instant::now()).is_empty()
+        {
+            one.reason = WaitingReason::TargetAbsent { since: *since };
+        }
+    }
+    waiting
 }
 
 /// The deployment of an id, or of the beginning of one.
@@ -214,11 +323,7 @@ mod tests {
     use super::*;
 
     fn body(version: &str) -> CreateDeployment {
-        CreateDeployment {
-            project: ProjectName::new("shop").unwrap(),
-            version: version.to_owned(),
-            environment: EnvironmentName::new("staging").unwrap(),
-        }
+        CreateDeployment::new(ProjectName::new("shop").unwrap(), version, EnvironmentName::new("staging").unwrap())
     }
 
     fn person(name: &str) -> Actor {

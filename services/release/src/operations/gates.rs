@@ -2,12 +2,12 @@
 
 use slipway_domain::{
     api::{Accepted, CastVote, Right},
-    event::{Address, Entry, GateEvent, GateScope},
+    event::{Address, Entry, GateEvent, GateScope, Verdict},
     id::DeploymentId,
     manifest::Action,
     name::StepName,
 };
-use slipway_engine::{State, gate};
+use slipway_engine::{Deployment, State, gate};
 
 use crate::{
     app::App,
@@ -25,11 +25,13 @@ pub async fn vote(
     person: &Person,
 ) -> Result<Accepted, Problem> {
     person.may(Right::Deploy)?;
-    let address = Address::Gate(id, step.clone(), GateScope::All);
+    let scope = body.target.clone().map_or(GateScope::All, GateScope::Target);
+    let address = Address::Gate(id, step.clone(), scope.clone());
     loop {
         let head = app.bus.head_of(&address).await?;
         app.folded.reached(head).await?;
-        let (opened, plan_digest) = app.folded.read(|state| open_gate(state, id, step, person))?;
+        let (opened, plan_digest) =
+            app.folded.read(|state| open_gate(state, id, step, &scope, body.verdict, person))?;
         if body.plan.as_ref().is_some_and(|seen| *seen != plan_digest) {
             return Err(Problem::refusal(
                 "plan-changed",
@@ -53,21 +55,24 @@ pub async fn vote(
     }
 }
 
-/// The opening and plan that a vote now would be for, if this person may vote.
-fn open_gate(state: &State, id: DeploymentId, step: &StepName, person: &Person) -> Result<(u64, String), Problem> {
+/// The opening and plan that a vote now would be for, if this person may give this answer.
+fn open_gate(
+    state: &State,
+    id: DeploymentId,
+    step: &StepName,
+    scope: &GateScope,
+    verdict: Verdict,
+    person: &Person,
+) -> Result<(u64, String), Problem> {
     let deployment = state.get(id).ok_or_else(|| deployments::unknown(&id.to_string()))?;
-    let no_gate = || {
+    let (rule, gate) = gate_at(deployment, step, scope).ok_or_else(|| {
         Problem::not_found(
             "unknown-gate",
-            format!("deployment {id} has no gate `{step}`; `slipway deployment show {id}` shows its steps"),
+            format!("deployment {id} has no such gate at `{step}`; `slipway deployment show {id}` shows its steps"),
         )
-    };
-    let progress = deployment.progress.as_ref().ok_or_else(no_gate)?;
-    let position = progress.position(step).ok_or_else(no_gate)?;
-    let Action::Approval(approval) = &progress.plan.steps[position].step.action else { return Err(no_gate()) };
-    let gate = progress.steps[position].gate.as_ref().ok_or_else(no_gate)?;
-    if !gate::may_vote(&deployment.request, approval, &person.name) {
-        let teams: Vec<_> = approval.teams.iter().map(|team| team.as_str()).collect();
+    })?;
+    if !rule.may_vote(&deployment.request, &person.name) {
+        let teams: Vec<_> = rule.teams.iter().map(|team| team.as_str()).collect();
         return Err(Problem::forbidden(
             "not-in-team",
             format!(
@@ -77,6 +82,14 @@ fn open_gate(state: &State, id: DeploymentId, step: &StepName, person: &Person) 
             ),
         ));
     }
+    if !rule.takes(verdict) {
+        let answers = match rule.question {
+            gate::Question::Approval { .. } => "approve or reject",
+            gate::Question::Guidance => "retry, ignore, exclude or reject",
+        };
+        let detail = format!("`{verdict}` is no answer at `{step}`; say {answers}");
+        return Err(Problem::unprocessable("wrong-verdict", detail));
+    }
     match &gate.state {
         gate::GateState::Open { opened, plan_digest, .. } if deployment.end.is_none() => {
             Ok((*opened, plan_digest.clone()))
@@ -85,6 +98,26 @@ fn open_gate(state: &State, id: DeploymentId, step: &StepName, person: &Person) 
             Err(Problem::refusal("gate-decided", format!("`{step}` is decided already ({verdict}): {reason}")))
         }
         _ => Err(Problem::refusal("gate-closed", format!("`{step}` is not waiting for anybody now"))),
+    }
+}
+
+/// The gate of an approval step, or of one failed task, with its rule.
+fn gate_at<'a>(
+    deployment: &'a Deployment,
+    step: &StepName,
+    scope: &GateScope,
+) -> Option<(gate::Rule<'a>, &'a gate::Gate)> {
+    let progress = deployment.progress.as_ref()?;
+    let position = progress.position(step)?;
+    match (scope, &progress.plan.steps[position].step.action) {
+        (GateScope::All, Action::Approval(approval)) => {
+            Some((gate::Rule::approval(approval), progress.steps[position].gate.as_ref()?))
+        }
+        (GateScope::Target(target), _) => {
+            let guided = deployment.request.guided_failure.as_ref()?;
+            Some((gate::Rule::guidance(guided), &progress.steps[position].task(target)?.guidance))
+        }
+        _ => None,
     }
 }
 
@@ -100,7 +133,7 @@ mod tests {
 
     fn check(story: &Story, step: &StepName, person: &str, expect: Result<u64, &str>) {
         let person = Person { name: PersonName::new(person).unwrap(), right: Right::Admin, teams: vec![] };
-        let got = open_gate(&story.state, story.request.id, step, &person);
+        let got = open_gate(&story.state, story.request.id, step, &GateScope::All, Verdict::Approve, &person);
         match (got, expect) {
             (Ok((opened, _)), Ok(expected)) => assert_eq!(opened, expected),
             (Err(problem), Err(code)) => assert_eq!(problem.code(), code),

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
 use slipway_domain::{
     event::Actor,
     id::DeploymentId,
-    manifest::{Action, Scope, Variable},
-    name::{EnvironmentName, SecretName, TeamName},
-    release::{RULES_VERSION, ReleaseSnapshot, Request, TargetSnapshot},
+    manifest::{Action, GuidedFailure, Scope, Variable},
+    name::{EnvironmentName, SecretName, StepName, TeamName},
+    release::{RULES_VERSION, ReleaseSnapshot, Request, Retries, TargetSnapshot},
     secret::SecretRef,
 };
 
@@ -23,6 +24,21 @@ pub struct Asked {
     pub by: Actor,
     /// The digest of what was asked.
     pub body_digest: String,
+    /// What else was said.
+    pub options: Options,
+}
+
+/// What a person may say about one deployment.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Steps to leave out.
+    pub skip: Vec<StepName>,
+    /// Start no earlier.
+    pub at: Option<DateTime<Utc>>,
+    /// Ask about failed tasks, whatever project and environment say.
+    pub guided_failure: bool,
+    /// What an earlier deployment did.
+    pub retries: Option<Retries>,
 }
 
 /// Builds the request.
@@ -69,11 +85,23 @@ fn assemble(
             ),
         ));
     }
+    let environment = world.environments.get(&asked.environment);
+    let project = world.projects.get(&release.project);
+    let guided_failure = environment
+        .and_then(|e| e.guided_failure.clone())
+        .or_else(|| project.and_then(|p| p.guided_failure.clone()))
+        .or_else(|| asked.options.guided_failure.then(GuidedFailure::default));
     Ok(Request {
         id: asked.id,
         targets: targets(world, &asked.environment),
         secrets: wanted.iter().filter_map(|name| known.get(name).cloned()).collect(),
-        teams: teams(world, &release)?,
+        teams: teams(world, &release, guided_failure.as_ref())?,
+        queue: environment.map(|e| e.queue).unwrap_or_default(),
+        guided_failure,
+        timeout: project.and_then(|p| p.timeout),
+        skip: asked.options.skip,
+        not_before: asked.options.at,
+        retries: asked.options.retries,
         environment: asked.environment,
         release,
         requested_by: asked.by,
@@ -101,19 +129,24 @@ fn targets(world: &World, environment: &EnvironmentName) -> Vec<TargetSnapshot> 
         .collect()
 }
 
-/// The teams that approvals name, with their members as they are now.
+/// The teams that approvals and guided failures name, with their members as they are now.
 fn teams(
     world: &World,
     release: &ReleaseSnapshot,
+    guided: Option<&GuidedFailure>,
 ) -> Result<BTreeMap<TeamName, Vec<slipway_domain::manifest::Member>>, Problem> {
     let mut teams = BTreeMap::new();
-    for step in &release.steps {
-        let Action::Approval(approval) = &step.action else { continue };
-        for name in &approval.teams {
+    let approvals = release.steps.iter().filter_map(|step| match &step.action {
+        Action::Approval(approval) => Some((format!("step `{}`", step.name), &approval.teams)),
+        _ => None,
+    });
+    let guided = guided.map(|g| ("guided-failure".to_owned(), &g.teams));
+    for (who, names) in approvals.chain(guided) {
+        for name in names {
             let team = world.teams.get(name).ok_or_else(|| {
                 Problem::unprocessable(
                     "unknown-manifest",
-                    format!("step `{}` asks team `{name}`, which is not there; apply its manifest first", step.name),
+                    format!("{who} asks team `{name}`, which is not there; apply its manifest first"),
                 )
             })?;
             teams.insert(name.clone(), team.members.clone());
@@ -164,6 +197,7 @@ mod tests {
             environment: EnvironmentName::new("staging").unwrap(),
             by: Actor::Person { name: PersonName::new("ana").unwrap(), via: "api".into() },
             body_digest: String::new(),
+            options: Options::default(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Audit entries for what persons and triggers did through the log. They are written with the
 //! fold, so a deed is audited exactly when it is in the log.
 
-use slipway_domain::event::{Address, Entry, GateEvent, PlanEvent, Recorded};
+use slipway_domain::event::{Address, Entry, GateEvent, GateScope, PlanEvent, Recorded};
 use slipway_store::Audit;
 
 /// The deeds among these messages.
@@ -27,6 +27,8 @@ fn deeds(recorded: &Recorded) -> Vec<Audit> {
                     format!("{} {} to {}", request.project(), request.release.version, request.environment),
                 )),
                 PlanEvent::CancelRequested { reason } => Some(entry("deployment.cancel", reason.clone())),
+                PlanEvent::Paused { reason } => Some(entry("deployment.pause", reason.clone())),
+                PlanEvent::Resumed => Some(entry("deployment.resume", String::new())),
                 _ => None,
             })
             .collect(),
@@ -47,7 +49,8 @@ fn deeds(recorded: &Recorded) -> Vec<Audit> {
 
 fn subject(address: &Address) -> String {
     match address {
-        Address::Gate(id, step, _) => format!("deployment/{id}/gate/{step}"),
+        Address::Gate(id, step, GateScope::All) => format!("deployment/{id}/gate/{step}"),
+        Address::Gate(id, step, GateScope::Target(target)) => format!("deployment/{id}/gate/{step}@{target}"),
         address => format!("deployment/{}", address.deployment()),
     }
 }

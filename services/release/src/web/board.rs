@@ -115,6 +115,8 @@ fn word(summary: &DeploymentSummary) -> (&'static str, &'static str) {
         (None, Status::Queued) => ("queued behind an earlier deployment", ""),
         (None, Status::Running) => ("running", ""),
         (None, Status::WaitingForPerson) => ("waiting", "waits"),
+        (Some(Outcome::Superseded), _) => ("superseded by a newer one", ""),
+        (None, Status::Paused) => ("paused", "waits"),
         (None, Status::Cancelling) => ("being cancelled", "bad"),
         (None, Status::Finished) => ("finished", ""),
     }

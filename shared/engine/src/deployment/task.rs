@@ -2,13 +2,14 @@
 
 use chrono::{DateTime, Utc};
 use slipway_domain::{
-    event::{Actor, Failure, FailureKind, TaskEvent},
+    event::{Actor, Failure, FailureKind, TaskEvent, Verdict},
     name::{HolderName, TargetName},
     order::Outputs,
 };
 use uuid::Uuid;
 
 use super::Impossible;
+use crate::gate::Gate;
 
 /// Lost leases after which a task counts as killing its holders.
 pub const MAX_LOST: u32 = 5;
@@ -34,6 +35,17 @@ pub struct Task {
     pub claimed_at: Option<DateTime<Utc>>,
     /// When the newest attempt ended.
     pub ended_at: Option<DateTime<Utc>>,
+    /// The gate at which people say what to do after it failed.
+    pub guidance: Gate,
+}
+
+/// What the rules of a step make of a failed attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AfterFailure {
+    /// Attempts in all.
+    pub attempts: u32,
+    /// Whether a person is asked after the last one.
+    pub guided: bool,
 }
 
 /// Where a task is.
@@ -61,12 +73,16 @@ pub enum TaskState {
     },
     /// Failed, and the rules allow another attempt, which is not scheduled yet.
     FailedAttempt(Failure),
+    /// Failed; a person is asked what to do.
+    Asking(Failure),
     /// Done.
     Succeeded(Outputs),
     /// Not done, and that is final.
     Failed(Failure),
     /// Left out.
     Skipped(String),
+    /// Failed, and a person said to go on as if it had not.
+    Ignored(Failure),
     /// Stopped.
     Cancelled,
     /// Nobody can tell whether its effect happened.
@@ -100,13 +116,14 @@ impl Task {
             holder: None,
             claimed_at: None,
             ended_at: None,
+            guidance: Gate::new(),
         }
     }
 
     /// Whether nothing more will happen to it.
     pub fn is_over(&self) -> bool {
-        use TaskState::{Cancelled, Failed, Skipped, Succeeded, Unknown};
-        matches!(self.state, Succeeded(_) | Failed(_) | Skipped(_) | Cancelled | Unknown(_))
+        use TaskState::{Cancelled, Failed, Ignored, Skipped, Succeeded, Unknown};
+        matches!(self.state, Succeeded(_) | Failed(_) | Skipped(_) | Ignored(_) | Cancelled | Unknown(_))
     }
 
     /// Whether it takes a slot of its target.
@@ -138,21 +155,37 @@ impl Task {
     pub(crate) fn skip(&mut self, reason: &str) {
         match &self.state {
             TaskState::Pending => self.state = TaskState::Skipped(reason.to_owned()),
-            TaskState::FailedAttempt(failure) | TaskState::RetryAt(_, failure) => {
+            TaskState::FailedAttempt(failure) | TaskState::RetryAt(_, failure) | TaskState::Asking(failure) => {
                 self.state = TaskState::Failed(failure.clone());
             }
             _ => {}
         }
     }
 
-    /// Takes in an event of the task's own subject. `attempts` is what the step's retry allows.
+    /// An earlier deployment did it.
+    pub(crate) fn done_before(&mut self, outputs: &Outputs) {
+        self.state = TaskState::Succeeded(outputs.clone());
+    }
+
+    /// A person said what to do with the failed task.
+    pub(crate) fn guide(&mut self, at: DateTime<Utc>, verdict: Verdict, reason: &str) {
+        let TaskState::Asking(failure) = &self.state else { return };
+        self.state = match verdict {
+            Verdict::Retry => TaskState::RetryAt(at, failure.clone()),
+            Verdict::Ignore => TaskState::Ignored(failure.clone()),
+            Verdict::Exclude => TaskState::Skipped(format!("its target is excluded: {reason}")),
+            Verdict::Approve | Verdict::Reject => TaskState::Failed(failure.clone()),
+        };
+    }
+
+    /// Takes in an event of the task's own subject.
     pub(crate) fn apply(
         &mut self,
         seq: u64,
         at: DateTime<Utc>,
         actor: &Actor,
         event: &TaskEvent,
-        attempts: u32,
+        rules: AfterFailure,
     ) -> Result<(), Impossible> {
         use TaskState::{Cancelled, FailedAttempt, Granted, Running, Succeeded, Unknown};
         let by_holder = matches!(actor, Actor::Holder { .. });
@@ -174,12 +207,17 @@ impl Task {
             (Running { claim, .. }, TaskEvent::Unknown { reason }) if holds(claim, actor) => Unknown(reason.clone()),
             (Running { claim, cancelling }, TaskEvent::Failed { cause }) if !by_holder || holds(claim, actor) => {
                 self.failures += 1;
-                let again = !cancelling && self.failures < attempts && may_retry(cause.kind);
-                if again { FailedAttempt(cause.clone()) } else { TaskState::Failed(cause.clone()) }
+                if *cancelling {
+                    TaskState::Failed(cause.clone())
+                } else if self.failures < rules.attempts && may_retry(cause.kind) {
+                    FailedAttempt(cause.clone())
+                } else {
+                    last_failure(rules, cause)
+                }
             }
-            (Granted { .. }, TaskEvent::Failed { cause }) if !by_holder => TaskState::Failed(cause.clone()),
-            (Running { claim, cancelling }, TaskEvent::CancelIssued) if !by_holder => {
-                let _ = cancelling;
+            (Granted { stop: false, .. }, TaskEvent::Failed { cause }) if !by_holder => last_failure(rules, cause),
+            (Granted { stop: true, .. }, TaskEvent::Failed { cause }) if !by_holder => TaskState::Failed(cause.clone()),
+            (Running { claim, .. }, TaskEvent::CancelIssued) if !by_holder => {
                 Running { claim: claim.clone(), cancelling: true }
             }
             (Granted { since, adopt: true, .. }, TaskEvent::CancelIssued) if !by_holder => {
@@ -196,11 +234,15 @@ impl Task {
         };
         self.state = next;
         self.head = seq;
-        if self.is_over() || matches!(self.state, FailedAttempt(_)) {
+        if self.is_over() || matches!(self.state, FailedAttempt(_) | TaskState::Asking(_)) {
             self.ended_at = Some(at);
         }
         Ok(())
     }
+}
+
+fn last_failure(rules: AfterFailure, cause: &Failure) -> TaskState {
+    if rules.guided { TaskState::Asking(cause.clone()) } else { TaskState::Failed(cause.clone()) }
 }
 
 fn holds(claim: &Claim, actor: &Actor) -> bool {
@@ -218,6 +260,8 @@ fn word(state: &TaskState) -> &'static str {
         TaskState::Granted { .. } => "granted",
         TaskState::Running { .. } => "running",
         TaskState::FailedAttempt(_) | TaskState::Failed(_) => "failed",
+        TaskState::Asking(_) => "failed and waits for guidance",
+        TaskState::Ignored(_) => "failed and ignored",
         TaskState::Succeeded(_) => "succeeded",
         TaskState::Skipped(_) => "skipped",
         TaskState::Cancelled => "cancelled",

@@ -275,3 +275,190 @@ fn a_claim_of_a_held_task_is_damage() {
     world.claim(id, "a@worker", 2);
     assert!(world.end(id).starts_with("corrupt"), "{}", world.end(id));
 }
+
+#[test]
+fn a_paused_deployment_starts_nothing_new_until_it_is_resumed() {
+    let (mut world, id) = World::with(request("x", CHAIN, targets(1, 1)));
+    world.settle();
+    world.claim(id, "a@worker", 1);
+    world.plan(id, person("ana"), PlanEvent::Paused { reason: "look".into() });
+    world.write(id, "a@worker", holder("e", 1), TaskEvent::Succeeded { outputs: Default::default() });
+    assert_eq!(world.due(id), ["c@worker"], "what was granted stays granted");
+    assert_eq!(world.end(id), "paused");
+    world.plan(id, person("ana"), PlanEvent::Resumed);
+    assert_eq!(world.due(id), ["b@worker", "c@worker"]);
+}
+
+#[test]
+fn skipped_steps_are_not_planned_and_unknown_ones_are_a_problem() {
+    let mut skipping = request("x", CHAIN, targets(1, 1));
+    skipping.skip = vec!["a".parse().unwrap()];
+    let (mut world, id) = World::with(skipping);
+    assert_eq!(world.due(id), ["b@worker", "c@worker"]);
+    let mut unknown = request("y", CHAIN, targets(1, 1));
+    unknown.skip = vec!["zz".parse().unwrap()];
+    let (mut world, id) = World::with(unknown);
+    world.settle();
+    assert!(world.end(id).starts_with("rejected: step `zz` can not be skipped"), "{}", world.end(id));
+}
+
+#[test]
+fn a_scheduled_deployment_waits_for_its_time_and_lets_others_pass() {
+    let mut later = request("x", CHAIN, targets(1, 1));
+    later.not_before = Some(at(60));
+    let (mut world, first) = World::with(later);
+    let second = world.log.request(request("y", "steps:\n  - {name: a, wait: 0s}", targets(1, 1)));
+    assert!(world.due(first).is_empty());
+    assert_eq!(wake(&world.state, first), Some(at(60)));
+    assert_eq!(world.due(second), ["a@worker"], "it does not wait for what is not due");
+    world.log.seconds = 60;
+    assert!(world.due(first).is_empty(), "the other holds the lane");
+    world.succeed(second, "a@worker");
+    assert_eq!(world.due(first), ["a@worker", "c@worker"]);
+}
+
+#[test]
+fn where_only_the_latest_counts_a_newer_one_takes_the_place_of_those_that_wait() {
+    let latest = |name: &str| {
+        let mut request = request(name, CHAIN, targets(1, 1));
+        request.queue = slipway_domain::manifest::Queue::LatestOnly;
+        request
+    };
+    let (mut world, first) = World::with(latest("1"));
+    world.settle();
+    let second = world.log.request(latest("2"));
+    let third = world.log.request(latest("3"));
+    world.settle();
+    assert_eq!((world.end(first).as_str(), world.end(third).as_str()), ("running", "queued"));
+    assert_eq!(world.end(second), format!("superseded: deployment {third} took its place in the queue"));
+}
+
+#[test]
+fn a_queue_that_takes_no_second_one_refuses_it() {
+    let (mut world, first) = World::with(request("1", CHAIN, targets(1, 1)));
+    let mut second = request("2", CHAIN, targets(1, 1));
+    second.queue = slipway_domain::manifest::Queue::Reject;
+    let second = world.log.request(second);
+    world.settle();
+    assert_eq!(world.end(first), "running");
+    assert!(world.end(second).starts_with("rejected: deployment"), "{}", world.end(second));
+}
+
+#[test]
+fn a_deployment_over_its_time_is_stopped_and_has_failed() {
+    let body =
+        "timeout: 1h\nsteps:\n  - {name: a, wait: 0s, timeout: 2h}\n  - {name: t, wait: 0s, when: {result: always}}";
+    let (mut world, id) = World::with(request("x", body, targets(1, 1)));
+    world.settle();
+    world.claim(id, "a@worker", 1);
+    world.log.seconds = 3600;
+    world.settle();
+    world.write(id, "a@worker", holder("e", 1), TaskEvent::Cancelled);
+    world.succeed(id, "t@worker");
+    assert_eq!(world.end(id), "failed: its time-out of 1h passed");
+}
+
+#[test]
+fn a_retry_does_only_what_was_not_done_and_keeps_outputs_and_approvals() {
+    let body = "steps:\n  - {name: a, docker-job: {package: web}}\n  - {name: ok, approval: {teams: [ops]}}\n  - {name: b, needs: [a, ok], docker-job: {package: web, env: {X: '#{steps.a.outputs.n}'}}}";
+    let mut again = request("y", body, targets(1, 1));
+    let done = |step: &str, target: &str, outputs| slipway_domain::release::Done {
+        task: slipway_domain::id::TaskKey::new(step.parse().unwrap(), target.parse().unwrap()),
+        outputs,
+    };
+    again.retries = Some(slipway_domain::release::Retries {
+        deployment: slipway_domain::id::DeploymentId::derive(&["x"]),
+        done: vec![
+            done("a", "worker", [("n".to_owned(), serde_json::json!(7))].into()),
+            done("ok", "notifier", Default::default()),
+        ],
+    });
+    let (mut world, id) = World::with(again);
+    assert_eq!(world.due(id), ["b@worker"]);
+    let key = slipway_engine::due(&world.state, id).remove(0);
+    let doorbell = slipway_engine::order::doorbell(&world.state, id, &key).unwrap().unwrap();
+    let slipway_domain::order::Work::DockerJob(work) = doorbell.order.work else { panic!() };
+    assert_eq!(work.env["X"], "7");
+    world.succeed(id, "b@worker");
+    assert_eq!(world.end(id), "succeeded");
+}
+
+const GUIDED: &str = "guided-failure: {teams: [ops]}\nsteps:\n  - {name: web, targets: {role: web}, wait: 0s}\n  - {name: next, needs: [web], targets: {role: web}, wait: 0s}";
+
+#[track_caller]
+fn guided(verdict: Verdict) -> (World, slipway_domain::id::DeploymentId) {
+    let (mut world, id) = World::with(request("x", GUIDED, targets(2, 1)));
+    world.settle();
+    world.succeed(id, "web@web-02");
+    world.fail(id, "web@web-01", 1);
+    assert_eq!(world.end(id), "waiting-for-person");
+    assert!(world.due(id).is_empty());
+    world.guide(id, "web", "web-01", "eve", verdict);
+    assert_eq!(world.end(id), "waiting-for-person", "a stranger does not count");
+    world.guide(id, "web", "web-01", "ana", verdict);
+    (world, id)
+}
+
+#[test]
+fn a_person_may_have_a_failed_task_tried_again_as_often_as_it_takes() {
+    let (mut world, id) = guided(Verdict::Retry);
+    assert_eq!(world.due(id), ["web@web-01"]);
+    world.fail(id, "web@web-01", 2);
+    assert_eq!(world.end(id), "waiting-for-person", "asked again");
+    world.guide(id, "web", "web-01", "ana", Verdict::Retry);
+    world.claim(id, "web@web-01", 3);
+    world.write(id, "web@web-01", holder("e", 1), TaskEvent::Succeeded { outputs: Default::default() });
+    assert_eq!(world.due(id), ["next@web-01", "next@web-02"]);
+}
+
+#[test]
+fn a_person_may_ignore_a_failure_exclude_its_target_or_leave_it_failed() {
+    let (mut world, id) = guided(Verdict::Ignore);
+    assert_eq!(world.due(id), ["next@web-01", "next@web-02"]);
+
+    let (mut world, id) = guided(Verdict::Exclude);
+    assert_eq!(world.due(id), ["next@web-02"]);
+    world.succeed(id, "next@web-02");
+    assert_eq!(world.end(id), "succeeded");
+
+    let (world, id) = guided(Verdict::Reject);
+    assert!(world.end(id).starts_with("failed: step web failed on web-01"), "{}", world.end(id));
+}
+
+#[test]
+fn guidance_that_nobody_gives_leaves_the_task_failed_and_a_cancel_ends_the_question() {
+    let (mut world, id) = World::with(request("x", GUIDED, targets(1, 1)));
+    world.settle();
+    world.fail(id, "web@web-01", 1);
+    assert_eq!(wake(&world.state, id), Some(at(24 * 3600)));
+    world.log.seconds = 24 * 3600;
+    world.settle();
+    assert!(world.end(id).starts_with("failed"), "{}", world.end(id));
+
+    let (mut world, id) = World::with(request("y", GUIDED, targets(1, 1)));
+    world.settle();
+    world.fail(id, "web@web-01", 1);
+    world.plan(id, person("ana"), PlanEvent::CancelRequested { reason: "no".into() });
+    assert!(world.end(id).starts_with("cancelled"), "{}", world.end(id));
+}
+
+#[test]
+fn everything_that_waits_says_for_what() {
+    let body = "steps:\n  - {name: a, wait: 0s}\n  - {name: ok, approval: {teams: [ops]}}\n  - {name: web, targets: {role: web}, rolling: {window: 1}, wait: 0s}\n  - {name: b, needs: [a, ok], wait: 0s}";
+    let (mut world, id) = World::with(request("x", body, targets(2, 1)));
+    let second = world.log.request(request("y", body, targets(1, 1)));
+    world.settle();
+    world.claim(id, "a@worker", 1);
+    let words = |world: &World, id| {
+        let deployment = world.state.get(id).unwrap();
+        let why = slipway_engine::why::why(&world.state, deployment, world.log.now());
+        let word = |w: &slipway_domain::api::Waiting| {
+            serde_json::to_value(w).unwrap()["waits-for"].as_str().unwrap().to_owned()
+        };
+        why.iter()
+            .map(|w| format!("{} {}", w.step.as_ref().map_or("-".into(), ToString::to_string), word(w)))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(words(&world, id), ["a running", "ok people", "web executor", "web window", "b needs"]);
+    assert_eq!(words(&world, second), ["- lane"]);
+}

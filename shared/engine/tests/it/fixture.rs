@@ -79,6 +79,12 @@ pub fn request(name: &str, body: &str, targets: Vec<TargetSnapshot>) -> Request 
         requested_by: person("ana"),
         body_digest: "x".into(),
         rules_version: RULES_VERSION,
+        skip: Vec::new(),
+        not_before: None,
+        timeout: project.timeout,
+        queue: Default::default(),
+        guided_failure: project.guided_failure,
+        retries: None,
     }
 }
 

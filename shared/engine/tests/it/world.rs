@@ -163,6 +163,20 @@ impl World {
         self.settle();
     }
 
+    /// What a person says about a failed task.
+    pub fn guide(&mut self, id: DeploymentId, step: &str, target: &str, person: &str, verdict: Verdict) {
+        self.settle();
+        let progress = self.state.get(id).unwrap().progress.as_ref().unwrap();
+        let key = TaskKey::new(step.parse().unwrap(), target.parse().unwrap());
+        let opened = progress.task(&key).unwrap().guidance.opened().unwrap();
+        let plan_digest = progress.digest.clone();
+        let event = GateEvent::Voted { opened, plan_digest, person: person.parse().unwrap(), verdict, note: None };
+        let address = Address::Gate(id, step.parse().unwrap(), GateScope::Target(target.parse().unwrap()));
+        let head = self.log.head(&address);
+        self.log.append(&address, head, Events::Gate(vec![event]), crate::fixture::person(person)).unwrap();
+        self.settle();
+    }
+
     /// How the deployment ended, or where it is.
     pub fn end(&self, id: DeploymentId) -> String {
         let deployment = self.state.get(id).unwrap();

@@ -1,0 +1,72 @@
+//! What people are asked, and what they said: approvals, and guidance at failed tasks.
+
+use chrono::{DateTime, Utc};
+use slipway_domain::{
+    event::{Address, GateEvent, GateScope},
+    manifest::Action,
+};
+
+use super::{Decision, Events, delta};
+use crate::{
+    deployment::{Deployment, Progress, TaskState},
+    gate::{GateState, Rule},
+    ready::{self, Readiness},
+};
+
+/// Opens and decides gates.
+pub(super) fn gates(deployment: &Deployment, progress: &Progress, now: DateTime<Utc>, decisions: &mut Vec<Decision>) {
+    for (i, run) in progress.steps.iter().enumerate() {
+        let (Some(gate), Action::Approval(approval)) = (&run.gate, &progress.plan.steps[i].step.action) else {
+            continue;
+        };
+        if run.skipped.is_some() {
+            continue;
+        }
+        let rule = Rule::approval(approval);
+        let may_open = deployment.pause.is_none() && ready::readiness(deployment, progress, i) == Readiness::Run;
+        let event = match &gate.state {
+            GateState::Closed if may_open => {
+                GateEvent::Opened { plan_digest: progress.digest.clone(), expires: now + delta(rule.timeout) }
+            }
+            GateState::Open { .. } => match gate.decision(&rule, now) {
+                Some((verdict, reason)) => GateEvent::Decided { verdict, reason },
+                None => continue,
+            },
+            _ => continue,
+        };
+        let step = progress.plan.steps[i].name().clone();
+        decisions.push(Decision {
+            address: Address::Gate(deployment.id(), step, GateScope::All),
+            expected: gate.head,
+            events: Events::Gate(vec![event]),
+        });
+    }
+}
+
+/// Asks people about failed tasks, and hears what they say.
+pub(super) fn guidance(
+    deployment: &Deployment,
+    progress: &Progress,
+    now: DateTime<Utc>,
+    decisions: &mut Vec<Decision>,
+) {
+    let Some(guided) = &deployment.request.guided_failure else { return };
+    let rule = Rule::guidance(guided);
+    for (i, run) in progress.steps.iter().enumerate().filter(|(_, run)| run.counts.begun > 0) {
+        for task in run.tasks.iter().filter(|t| matches!(t.state, TaskState::Asking(_))) {
+            let event = match &task.guidance.state {
+                GateState::Open { .. } => match task.guidance.decision(&rule, now) {
+                    Some((verdict, reason)) => GateEvent::Decided { verdict, reason },
+                    None => continue,
+                },
+                _ => GateEvent::Opened { plan_digest: progress.digest.clone(), expires: now + delta(rule.timeout) },
+            };
+            let scope = GateScope::Target(task.target.clone());
+            decisions.push(Decision {
+                address: Address::Gate(deployment.id(), progress.plan.steps[i].name().clone(), scope),
+                expected: task.guidance.head,
+                events: Events::Gate(vec![event]),
+            });
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Why something waits, as a typed reason for each thing that does.
+
+use chrono::{DateTime, Utc};
+use slipway_domain::{
+    api::{Waiting, WaitingReason},
+    id::TaskKey,
+    name::StepName,
+};
+
+use crate::{
+    deployment::{Deployment, Progress, Task, TaskState},
+    gate::{Gate, GateState, Rule},
+    ready::{self, Readiness},
+    state::{Denied, State},
+};
+
+/// Everything in a deployment that waits, and for what. Empty once it is over.
+pub fn why(state: &State, deployment: &Deployment, now: DateTime<Utc>) -> Vec<Waiting> {
+    if deployment.end.is_some() {
+        return Vec::new();
+    }
+    if let Some(fact) = &deployment.corrupt {
+        return vec![whole(WaitingReason::Corrupt { fact: fact.clone() })];
+    }
+    let Some(progress) = &deployment.progress else { return vec![whole(WaitingReason::Planner)] };
+    if deployment.started_at.is_none() {
+        return vec![whole(before_start(state, deployment, now))];
+    }
+    let mut waiting: Vec<Waiting> = deployment
+        .pause
+        .iter()
+        .map(|p| whole(WaitingReason::Paused { by: p.by.clone(), reason: p.reason.clone() }))
+        .collect();
+    for (i, run) in progress.steps.iter().enumerate() {
+        if run.is_settled() {
+            continue;
+        }
+        let name = progress.plan.steps[i].name();
+        match ready::readiness(deployment, progress, i) {
+            Readiness::Waiting => waiting.push(step(name, needs(progress, i))),
+            Readiness::Skip(_) => waiting.push(step(name, WaitingReason::Planner)),
+            Readiness::Run => match &run.gate {
+                Some(gate) => waiting.push(step(name, asked(&approval_rule(progress, i), gate))),
+                None => waiting.extend(run.tasks.iter().filter_map(|task| {
+                    let reason = task_reason(state, deployment, name, task, now)?;
+                    Some(Waiting { step: Some(name.clone()), target: Some(task.target.clone()), reason })
+                })),
+            },
+        }
+    }
+    waiting
+}
+
+fn whole(reason: WaitingReason) -> Waiting {
+    Waiting { step: None, target: None, reason }
+}
+
+fn step(name: &StepName, reason: WaitingReason) -> Waiting {
+    Waiting { step: Some(name.clone()), target: None, reason }
+}
+
+fn before_start(state: &State, deployment: &Deployment, now: DateTime<Utc>) -> WaitingReason {
+    if let Some(pause) = &deployment.pause {
+        return WaitingReason::Paused { by: pause.by.clone(), reason: pause.reason.clone() };
+    }
+    if let Some(at) = deployment.request.not_before.filter(|at| *at > now) {
+        return WaitingReason::Scheduled { at };
+    }
+    match state.first_in_lane(deployment, now).filter(|first| *first != deployment.id()) {
+        Some(first) => WaitingReason::Lane { held_by: first },
+        None => WaitingReason::Planner,
+    }
+}
+
+fn needs(progress: &Progress, i: usize) -> WaitingReason {
+    let open: Vec<StepName> = progress
+        .needs(i)
+        .filter(|n| !progress.steps[*n].is_settled())
+        .map(|n| progress.plan.steps[n].name().clone())
+        .collect();
+    WaitingReason::Needs { steps: open }
+}
+
+fn approval_rule(progress: &Progress, i: usize) -> Rule<'_> {
+    match &progress.plan.steps[i].step.action {
+        slipway_domain::manifest::Action::Approval(approval) => Rule::approval(approval),
+        // Only approvals have gates of their own.
+        _ => Rule {
+            teams: &[],
+            timeout: crate::decide::timeout(&progress.plan.steps[i].step),
+            question: crate::gate::Question::Guidance,
+        },
+    }
+}
+
+fn asked(rule: &Rule<'_>, gate: &Gate) -> WaitingReason {
+    match &gate.state {
+        GateState::Open { opened, expires, .. } => {
+            WaitingReason::People { teams: rule.teams.to_vec(), opened: *opened, expires: *expires }
+        }
+        _ => WaitingReason::Planner,
+    }
+}
+
+fn task_reason(
+    state: &State,
+    deployment: &Deployment,
+    name: &StepName,
+    task: &Task,
+    now: DateTime<Utc>,
+) -> Option<WaitingReason> {
+    Some(match &task.state {
+        TaskState::RetryAt(at, failure) if *at > now => {
+            WaitingReason::Retry { at: *at, failure: failure.message.clone() }
+        }
+        TaskState::FailedAttempt(failure) => WaitingReason::Retry { at: now, failure: failure.message.clone() },
+        TaskState::Asking(_) => {
+            let guided = deployment.request.guided_failure.clone().unwrap_or_default();
+            asked(&Rule::guidance(&guided), &task.guidance)
+        }
+        TaskState::Granted { since, .. } => WaitingReason::Executor { since: *since },
+        TaskState::Running { claim, .. } => {
+            WaitingReason::Running { holder: claim.holder.clone(), attempt: task.attempt, since: claim.at }
+        }
+        TaskState::Pending | TaskState::RetryAt(..) => {
+            let key = TaskKey::new(name.clone(), task.target.clone());
+            match state.may_grant(deployment, &key, now, 0, 0) {
+                Ok(()) => WaitingReason::Planner,
+                Err(Denied::Paused) => return None,
+                Err(Denied::Window) => WaitingReason::Window,
+                Err(Denied::Busy { limit }) => WaitingReason::TargetBusy { limit },
+                Err(_) => WaitingReason::Planner,
+            }
+        }
+        _ => return None,
+    })
+}
