@@ -136,10 +136,10 @@ fn holds(rights: &mut Rights, id: &HolderName, targets: &[&str]) {
     rights.answers = true;
 }
 
+/// Making streams, and making one smaller that had only just found room.
 fn makes_streams() -> impl Iterator<Item = String> {
-    STREAMS
-        .into_iter()
-        .flat_map(|stream| [format!("$JS.API.STREAM.INFO.{stream}"), format!("$JS.API.STREAM.CREATE.{stream}")])
+    let verbs = ["INFO", "CREATE", "UPDATE"];
+    STREAMS.into_iter().flat_map(move |stream| verbs.map(|verb| format!("$JS.API.STREAM.{verb}.{stream}")))
 }
 
 /// Reading a stream in order, and single messages of it.

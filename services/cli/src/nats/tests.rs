@@ -151,15 +151,21 @@ fn each_service_may_publish_what_its_work_needs_and_nothing_else() {
     let task = |target: &str| format!("deployment.{ID}.task.{target}.web");
     let log = |target: &str| format!("log.{ID}.{target}.web.1");
     let text = str::to_owned;
-    let create = text("$JS.API.STREAM.CREATE.DEPLOYMENTS");
-    let delete = text("$JS.API.STREAM.DELETE.DEPLOYMENTS");
-    let purge = text("$JS.API.STREAM.PURGE.DEPLOYMENTS");
+    let [create, update, delete, purge] =
+        ["CREATE", "UPDATE", "DELETE", "PURGE"].map(|verb| format!("$JS.API.STREAM.{verb}.DEPLOYMENTS"));
     let presence = |who: &str| format!("$KV.PRESENCE.{who}");
     let secret = |who: &str| format!("secret.{who}");
     let allowed = [
         (
             "release-1",
-            vec![plan.clone(), gate.clone(), text("push.distribution"), create.clone(), presence("release.release-1")],
+            vec![
+                plan.clone(),
+                gate.clone(),
+                text("push.distribution"),
+                create.clone(),
+                update.clone(),
+                presence("release.release-1"),
+            ],
         ),
         (
             "planner-1",
@@ -170,6 +176,7 @@ fn each_service_may_publish_what_its_work_needs_and_nothing_else() {
                 text("task.web-01"),
                 text("cancel.web-01"),
                 create.clone(),
+                update.clone(),
             ],
         ),
         (
@@ -190,18 +197,10 @@ fn each_service_may_publish_what_its_work_needs_and_nothing_else() {
         ("operator", vec![purge.clone()]),
     ];
     let refused = [
-        (
-            "release-1",
-            vec![
-                task("web-01"),
-                text("task.web-01"),
-                delete.clone(),
-                presence("executor.executor-1"),
-                secret("executor-1"),
-            ],
-        ),
+        ("release-1", vec![task("web-01"), text("task.web-01"), delete.clone(), presence("executor.executor-1")]),
+        ("release-1", vec![secret("executor-1")]),
         ("planner-1", vec![text("push.distribution"), log("web-01"), delete.clone(), secret("executor-1")]),
-        ("notifier-1", vec![plan.clone(), task("web-01"), create.clone(), text("push.distribution")]),
+        ("notifier-1", vec![plan.clone(), task("web-01"), create.clone(), update, text("push.distribution")]),
         (
             "executor-1",
             vec![
