@@ -24,11 +24,23 @@ pub struct Client {
 impl Client {
     /// A client; asks nothing yet.
     pub fn new(settings: Settings) -> Result<Self> {
-        let http = reqwest::Client::builder()
-            .connect_timeout(Duration::from_secs(5))
-            .user_agent(concat!("slipway/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|e| Failure::failed(format!("the HTTP client can not be set up: {}", chain(&e))))?;
+        let builder = || {
+            reqwest::Client::builder()
+                .connect_timeout(Duration::from_secs(5))
+                .user_agent(concat!("slipway/", env!("CARGO_PKG_VERSION")))
+        };
+        let http = match builder().build() {
+            // A machine without CA certificates, such as a bare container, still speaks plain http.
+            Err(_) if settings.server.starts_with("http://") => builder().tls_certs_only([]).build(),
+            built => built,
+        };
+        let http = http.map_err(|e| {
+            Failure::failed(format!(
+                "{} can not be verified on this machine: {}; install the package ca-certificates",
+                settings.server,
+                chain(&e)
+            ))
+        })?;
         Ok(Self { settings, http })
     }
 
@@ -155,5 +167,35 @@ mod tests {
         assert!(failure.is_passing());
         let shown = failure.shown();
         assert!(shown.contains("http://127.0.0.1:9 can not be reached") && shown.contains("slipway up"), "{shown}");
+    }
+
+    /// Runs another test of this program in a process that finds no CA certificates.
+    fn passes_without_ca_certificates(test: &str) {
+        let ran = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--include-ignored", test])
+            .env("SSL_CERT_FILE", "/dev/null")
+            .env("SSL_CERT_DIR", "/dev/null")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&ran.stdout);
+        assert!(ran.status.success() && said.contains("1 passed"), "{said}");
+    }
+
+    #[test]
+    #[ignore = "only where there are no CA certificates, as the test below makes it"]
+    fn https_is_refused_for_want_of_ca_certificates() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let server = "https://127.0.0.1:9".to_owned();
+        let refused = Client::new(Settings { server, token: None, source: "the default".to_owned() });
+        let shown = refused.err().unwrap().shown();
+        assert!(shown.contains("https://127.0.0.1:9") && shown.contains("ca-certificates"), "{shown}");
+    }
+
+    #[test]
+    fn without_ca_certificates_plain_http_works_and_https_says_what_is_missing() {
+        passes_without_ca_certificates(
+            "client::tests::a_server_that_is_not_there_is_told_with_its_url_and_what_to_try",
+        );
+        passes_without_ca_certificates("client::tests::https_is_refused_for_want_of_ca_certificates");
     }
 }

@@ -1,10 +1,11 @@
 //! The registries that feeds name: which digest a tag has, and which tags there are.
 //!
 //! Only the registry itself is believed. One client per feed and credential is kept, since a client
-//! keeps the sign-in of its first use.
+//! keeps its tokens.
 
 mod connection;
 mod error;
+mod sign_in;
 
 use std::{
     collections::HashMap,

@@ -113,6 +113,9 @@ impl Stage {
             .env("SLIPWAY_WORKER", "true")
             .env("SLIPWAY_WORKER_DOCKER", &docker)
             .env("SLIPWAY_STATE_DIR", folder.path().join("state"))
+            // As on a machine without CA certificates.
+            .env("SSL_CERT_FILE", "/dev/null")
+            .env("SSL_CERT_DIR", "/dev/null")
             .env("SLIPWAY_LOG", "info,slipway=debug");
         let project = ProjectName::new(format!("test-{}", &Uuid::new_v4().simple().to_string()[..8]))?;
         let secrets = Arc::default();

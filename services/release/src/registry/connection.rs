@@ -1,35 +1,48 @@
 //! One registry, as one user. What comes from it is bounded in time and size, and what goes into
 //! its addresses is checked first, since tags arrive from outside.
 
-use std::time::Duration;
-
-use oci_client::{
-    Client, Reference, RegistryOperation,
-    client::{ClientConfig, ClientProtocol},
-    secrets::RegistryAuth,
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
 };
-use reqwest::{Response, Url, header::LINK};
-use serde::Deserialize;
-use slipway_domain::{image::Digest, manifest::Feed, name::FeedName};
 
-use super::error::{RegistryError, Trouble, with_causes};
+use reqwest::{
+    Method, Response, StatusCode, Url,
+    header::{ACCEPT, LINK},
+};
+use serde::{Deserialize, de::DeserializeOwned};
+use slipway_domain::{image::Digest, manifest::Feed, name::FeedName, text::sha256_hex};
+
+use super::{
+    error::{RegistryError, Trouble, with_causes},
+    sign_in::{Challenge, Proof, TokenAnswer, TokenServer, challenge},
+};
 
 /// How long one question may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Largest page of tags, in bytes.
-const MAX_PAGE: usize = 8 << 20;
+/// Largest answer, in bytes: a page of tags, or a manifest.
+const MAX_ANSWER: usize = 8 << 20;
 /// Most pages of tags of one repository.
 const MAX_PAGES: usize = 500;
 /// Tags that are asked for at once; a registry may give fewer.
 const PAGE: &str = "1000";
 
-/// A client of one registry, signed in or not.
+/// What a tag may name: an image, or one for several platforms.
+const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
+    application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
+const DIGEST: &str = "docker-content-digest";
+
+/// A client of one registry.
 pub struct Connection {
     feed: FeedName,
     registry: String,
-    scheme: &'static str,
-    auth: RegistryAuth,
-    client: Client,
+    /// Scheme, host and port.
+    base: String,
+    over_https: bool,
+    credentials: Option<(String, String)>,
+    /// By repository, from the last time that the registry asked for one.
+    proofs: Mutex<HashMap<String, Proof>>,
     http: reqwest::Client,
 }
 
@@ -58,24 +71,19 @@ impl Connection {
             return Err(invalid("write host and port alone, such as 127.0.0.1:5000 or ghcr.io".to_owned()));
         }
         let plain = feed.plain_http || is_loopback(&feed.registry);
-        let config = ClientConfig {
-            protocol: if plain { ClientProtocol::Http } else { ClientProtocol::Https },
-            connect_timeout: Some(TIMEOUT),
-            read_timeout: Some(TIMEOUT),
-            user_agent: concat!("slipway/", env!("CARGO_PKG_VERSION")),
-            ..ClientConfig::default()
-        };
-        let auth = credentials.map_or(RegistryAuth::Anonymous, |(user, password)| {
-            RegistryAuth::Basic(user.to_owned(), password.to_owned())
-        });
-        let http = reqwest::Client::builder().timeout(TIMEOUT).build().map_err(|e| invalid(with_causes(&e)))?;
+        // The name of Docker Hub is not where it answers.
+        let host = if feed.registry == "docker.io" { "registry-1.docker.io" } else { &feed.registry };
+        let base = format!("{}://{host}", if plain { "http" } else { "https" });
+        Url::parse(&base).map_err(|e| invalid(e.to_string()))?;
+        let credentials = credentials.map(|(user, password)| (user.to_owned(), password.to_owned()));
         Ok(Self {
             feed: feed.name.clone(),
             registry: feed.registry.clone(),
-            scheme: if plain { "http" } else { "https" },
-            auth,
-            client: Client::try_from(config).map_err(|e| invalid(with_causes(&e)))?,
-            http,
+            base,
+            over_https: !plain,
+            credentials,
+            proofs: Mutex::default(),
+            http: client(plain).map_err(|why| RegistryError { trouble: Trouble::Unreachable, ..invalid(why) })?,
         })
     }
 
@@ -85,76 +93,119 @@ impl Connection {
         if !is_tag(tag) {
             return Err(self.error(Trouble::Invalid, &what, &format!("`{tag}` is not a tag")));
         }
-        let reference = self.reference(repository, tag, &what)?;
-        let digest = tokio::time::timeout(TIMEOUT, self.client.fetch_manifest_digest(&reference, &self.auth))
-            .await
-            .map_err(|_| self.timed_out(&what))?
-            .map_err(|e| self.error(Trouble::of(&e), &what, &with_causes(&e)))?;
+        let path = self.path(repository, &what)?;
+        let url = self.url(&format!("{path}/manifests/{tag}"), &what)?;
+        let head = self.ask(Method::HEAD, url.clone(), &path, &what).await?;
+        let told = head.headers().get(DIGEST).and_then(|digest| digest.to_str().ok()).map(str::to_owned);
+        let digest = match told {
+            Some(digest) => digest,
+            None => {
+                let answer = self.ask(Method::GET, url, &path, &what).await?;
+                format!("sha256:{}", sha256_hex(&self.body(answer, &what).await?))
+            }
+        };
         Digest::new(digest).map_err(|e| self.error(Trouble::Invalid, &what, &e))
     }
 
     /// Every tag of the repository, all pages.
     pub async fn tags(&self, repository: &str) -> Result<Vec<String>, RegistryError> {
-        let reference = self.reference(repository, "latest", repository)?;
-        let mut next = Some(self.tags_url(&reference, repository)?);
+        let path = self.path(repository, repository)?;
+        let mut next = Some(self.url(&format!("{path}/tags/list?n={PAGE}"), repository)?);
         let mut tags = Vec::new();
         for _ in 0..MAX_PAGES {
             let Some(url) = next else { return Ok(tags) };
-            let response = self.get(&reference, repository, url).await?;
-            next = self.next_page(&response, repository)?;
-            let page: Page = serde_json::from_slice(&self.body(response, repository).await?).map_err(|e| {
-                self.error(Trouble::Invalid, repository, &format!("its list of tags can not be read: {e}"))
-            })?;
+            let answer = self.ask(Method::GET, url, &path, repository).await?;
+            next = self.next_page(&answer, repository)?;
+            let page: Page = self.json(answer, repository, "its list of tags").await?;
             tags.extend(page.tags.unwrap_or_default());
         }
         Err(self.error(Trouble::Invalid, repository, &format!("its list of tags has more than {MAX_PAGES} pages")))
     }
 
-    fn reference(&self, repository: &str, tag: &str, what: &str) -> Result<Reference, RegistryError> {
+    /// Where the registry keeps a repository.
+    fn path(&self, repository: &str, what: &str) -> Result<String, RegistryError> {
         if !is_repository(repository) {
             return Err(self.error(Trouble::Invalid, what, &format!("`{repository}` is not a repository")));
         }
         // Docker Hub keeps its official images under `library`, which nobody writes.
         let official = self.registry == "docker.io" && !repository.contains('/');
-        let repository = if official { format!("library/{repository}") } else { repository.to_owned() };
-        Ok(Reference::with_tag(self.registry.clone(), repository, tag.to_owned()))
+        Ok(if official { format!("library/{repository}") } else { repository.to_owned() })
     }
 
-    fn tags_url(&self, reference: &Reference, repository: &str) -> Result<Url, RegistryError> {
-        let (host, path) = (reference.resolve_registry(), reference.repository());
-        Url::parse_with_params(&format!("{}://{host}/v2/{path}/tags/list", self.scheme), [("n", PAGE)])
-            .map_err(|e| self.error(Trouble::Invalid, repository, &e.to_string()))
+    fn url(&self, rest: &str, what: &str) -> Result<Url, RegistryError> {
+        Url::parse(&format!("{}/v2/{rest}", self.base)).map_err(|e| self.error(Trouble::Invalid, what, &e.to_string()))
     }
 
-    async fn get(&self, reference: &Reference, repository: &str, url: Url) -> Result<Response, RegistryError> {
-        let token = tokio::time::timeout(TIMEOUT, self.client.auth(reference, &self.auth, RegistryOperation::Pull))
-            .await
-            .map_err(|_| self.timed_out(repository))?
-            .map_err(|e| self.error(Trouble::of(&e), repository, &with_causes(&e)))?;
-        let request = match (&token, &self.auth) {
-            (Some(token), _) => self.http.get(url).bearer_auth(token),
-            (None, RegistryAuth::Basic(user, password)) => self.http.get(url).basic_auth(user, Some(password)),
-            (None, _) => self.http.get(url),
-        };
-        let response =
-            request.send().await.map_err(|e| self.error(Trouble::Unreachable, repository, &with_causes(&e)))?;
-        match response.status() {
-            status if status.is_success() => Ok(response),
-            status => {
-                let trouble = Trouble::of_status(status.as_u16());
-                Err(self.error(trouble, repository, &format!("it answered {status}")))
+    /// Asks, signing in if the registry wants that.
+    async fn ask(&self, method: Method, url: Url, path: &str, what: &str) -> Result<Response, RegistryError> {
+        let known = self.proofs.lock().unwrap_or_else(PoisonError::into_inner).get(path).cloned();
+        let mut answer = self.send(method.clone(), url.clone(), known.as_ref(), what).await?;
+        if answer.status() == StatusCode::UNAUTHORIZED
+            && let Some(proof) = self.sign_in(&answer, path, what).await?
+        {
+            answer = self.send(method, url, Some(&proof), what).await?;
+            if answer.status().is_success() {
+                self.proofs.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), proof);
             }
         }
+        self.successful(answer, what)
     }
 
-    async fn body(&self, mut response: Response, repository: &str) -> Result<Vec<u8>, RegistryError> {
+    async fn send(
+        &self,
+        method: Method,
+        url: Url,
+        proof: Option<&Proof>,
+        what: &str,
+    ) -> Result<Response, RegistryError> {
+        let request = self.http.request(method, url).header(ACCEPT, format!("{MANIFESTS}, application/json"));
+        let request = match (proof, &self.credentials) {
+            (Some(Proof::Bearer(token)), _) => request.bearer_auth(token),
+            (Some(Proof::Basic), Some((user, password))) => request.basic_auth(user, Some(password)),
+            _ => request,
+        };
+        request.send().await.map_err(|e| self.unreachable(&e, what))
+    }
+
+    /// What the registry wants to see; none if there is nothing to show.
+    async fn sign_in(&self, refusal: &Response, path: &str, what: &str) -> Result<Option<Proof>, RegistryError> {
+        Ok(match challenge(refusal.headers()) {
+            Some(Challenge::Basic) => self.credentials.as_ref().map(|_| Proof::Basic),
+            Some(Challenge::Bearer(server)) => Some(Proof::Bearer(self.token(&server, path, what).await?)),
+            None => None,
+        })
+    }
+
+    async fn token(&self, server: &TokenServer, path: &str, what: &str) -> Result<String, RegistryError> {
+        let url = server.url(path, self.over_https, self.credentials.is_some());
+        let mut request = self.http.get(url.map_err(|e| self.error(Trouble::Invalid, what, &e))?);
+        if let Some((user, password)) = &self.credentials {
+            request = request.basic_auth(user, Some(password));
+        }
+        let answer = request.send().await.map_err(|e| self.unreachable(&e, what))?;
+        let answer: TokenAnswer = self.json(self.successful(answer, what)?, what, "its token").await?;
+        answer.token().ok_or_else(|| self.error(Trouble::Invalid, what, "its token server's answer has no token"))
+    }
+
+    fn successful(&self, answer: Response, what: &str) -> Result<Response, RegistryError> {
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer);
+        }
+        Err(self.error(Trouble::of_status(status.as_u16()), what, &format!("it answered {status}")))
+    }
+
+    async fn json<T: DeserializeOwned>(&self, answer: Response, what: &str, of: &str) -> Result<T, RegistryError> {
+        serde_json::from_slice(&self.body(answer, what).await?)
+            .map_err(|e| self.error(Trouble::Invalid, what, &format!("{of} can not be read: {e}")))
+    }
+
+    async fn body(&self, mut answer: Response, what: &str) -> Result<Vec<u8>, RegistryError> {
         let mut body = Vec::new();
-        while let Some(chunk) =
-            response.chunk().await.map_err(|e| self.error(Trouble::Unreachable, repository, &with_causes(&e)))?
-        {
+        while let Some(chunk) = answer.chunk().await.map_err(|e| self.unreachable(&e, what))? {
             body.extend_from_slice(&chunk);
-            if body.len() > MAX_PAGE {
-                return Err(self.error(Trouble::Invalid, repository, "a page of its tags is larger than 8 MiB"));
+            if body.len() > MAX_ANSWER {
+                return Err(self.error(Trouble::Invalid, what, "its answer is larger than 8 MiB"));
             }
         }
         Ok(body)
@@ -171,8 +222,12 @@ impl Connection {
         }
     }
 
-    fn timed_out(&self, what: &str) -> RegistryError {
-        self.error(Trouble::Unreachable, what, &format!("no answer within {} s", TIMEOUT.as_secs()))
+    fn unreachable(&self, error: &reqwest::Error, what: &str) -> RegistryError {
+        if error.is_timeout() {
+            let why = format!("no answer within {} s", TIMEOUT.as_secs());
+            return self.error(Trouble::Unreachable, what, &why);
+        }
+        self.error(Trouble::Unreachable, what, &with_causes(error))
     }
 
     fn error(&self, trouble: Trouble, what: &str, cause: &str) -> RegistryError {
@@ -183,7 +238,7 @@ impl Connection {
                     "registry {registry} (feed `{feed}`) has no {what}; check the tag, the package's `image`, and that it was pushed"
                 )
             }
-            Trouble::Denied if matches!(self.auth, RegistryAuth::Anonymous) => format!(
+            Trouble::Denied if self.credentials.is_none() => format!(
                 "registry {registry} (feed `{feed}`) does not show {what} to anonymous users: {cause}; check the name, or give the feed `credentials`"
             ),
             Trouble::Denied => format!(
@@ -197,6 +252,23 @@ impl Connection {
             ),
         };
         RegistryError { trouble, message }
+    }
+}
+
+/// An HTTP client. Without CA certificates on this machine only plain http can be spoken.
+fn client(plain: bool) -> Result<reqwest::Client, String> {
+    let builder = || {
+        let agent = concat!("slipway/", env!("CARGO_PKG_VERSION"));
+        reqwest::Client::builder().timeout(TIMEOUT).user_agent(agent)
+    };
+    match builder().build() {
+        Err(_) if plain => builder().tls_certs_only([]).build().map_err(|e| with_causes(&e)),
+        built => built.map_err(|e| {
+            format!(
+                "{}; https can not be verified on this machine, install the package ca-certificates",
+                with_causes(&e)
+            )
+        }),
     }
 }
 
@@ -232,95 +304,4 @@ fn is_repository(repository: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn plain_http_is_spoken_to_this_machine() {
-        for (registry, loopback) in [
-            ("127.0.0.1:5000", true),
-            ("127.9.9.9", true),
-            ("localhost:5000", true),
-            ("[::1]:5000", true),
-            ("ghcr.io", false),
-            ("10.0.0.1:5000", false),
-            ("localhost.example.com", false),
-        ] {
-            assert_eq!(is_loopback(registry), loopback, "{registry}");
-        }
-    }
-
-    #[test]
-    fn nothing_but_repositories_and_tags_goes_into_an_address() {
-        for good in ["web", "shop/web", "a.b/c_d/e-f", "0"] {
-            assert!(is_repository(good), "{good}");
-        }
-        for bad in ["", "/web", "web/", "a//b", "../x", "a/../b", "Web", "a?b", "a b", "a/.b", "a#"] {
-            assert!(!is_repository(bad), "{bad}");
-        }
-        for good in ["1.0", "latest", "_x", "v1-rc.1"] {
-            assert!(is_tag(good), "{good}");
-        }
-        for bad in ["", ".1", "-1", "1/2", "..", "1?x", "é", &"1".repeat(129)] {
-            assert!(!is_tag(bad), "{bad}");
-        }
-    }
-
-    #[test]
-    fn the_next_page_is_what_link_says() {
-        for (link, next) in [
-            (r#"</v2/a/tags/list?last=x&n=2>; rel="next""#, Some("/v2/a/tags/list?last=x&n=2")),
-            (r"<x>; foo=bar; rel=next", Some("x")),
-            (r#"<x>; rel="prev""#, None),
-            ("x", None),
-        ] {
-            assert_eq!(next_link(link), next, "{link}");
-        }
-    }
-
-    /// A registry that gives its tags in pages, as large ones do; `pages[i]` is its answer to `?page=i`.
-    async fn paging(pages: Vec<(u16, &'static str, &'static str)>) -> Connection {
-        use axum::{extract::Query, http::StatusCode, routing::get};
-        slipway_service::crypto::install();
-        let answer = move |Query(query): Query<std::collections::HashMap<String, String>>| async move {
-            let (status, link, body) = pages[query.get("page").map_or(0, |page| page.parse().unwrap())];
-            (StatusCode::from_u16(status).unwrap(), [("link", link)], body)
-        };
-        let router = axum::Router::new().route("/v2/", get(|| async {})).route("/v2/shop/web/tags/list", get(answer));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let registry = listener.local_addr().unwrap();
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        let feed = serde_json::json!({"name": "local", "registry": registry.to_string()});
-        Connection::open(&serde_json::from_value(feed).unwrap(), None).unwrap()
-    }
-
-    #[tokio::test]
-    async fn all_pages_of_tags_are_read() {
-        let registry = paging(vec![
-            (200, r#"</v2/shop/web/tags/list?page=1>; rel="next""#, r#"{"tags": ["1.0", "1.1"]}"#),
-            (200, r#"<?page=2>; rel="next""#, r#"{"tags": ["1.2"]}"#),
-            (200, "", r#"{"tags": null}"#),
-        ]);
-        assert_eq!(registry.await.tags("shop/web").await.unwrap(), ["1.0", "1.1", "1.2"]);
-    }
-
-    #[tokio::test]
-    async fn a_list_of_tags_that_can_not_be_had_is_an_error_and_not_a_shorter_list() {
-        for (pages, trouble, text) in [
-            (vec![(404, "", "")], Trouble::Missing, "has no shop/web"),
-            (vec![(403, "", "")], Trouble::Denied, "does not show shop/web to anonymous users"),
-            (vec![(503, "", "")], Trouble::Unreachable, "it answered 503"),
-            (vec![(200, "", "<html>")], Trouble::Invalid, "its list of tags can not be read"),
-            (
-                vec![(200, r#"<http://other.example.com/x>; rel="next""#, r#"{"tags": []}"#)],
-                Trouble::Invalid,
-                "other.example.com",
-            ),
-            (vec![(200, r#"<?page=1>; rel="next""#, r#"{"tags": ["1"]}"#), (500, "", "")], Trouble::Unreachable, "500"),
-        ] {
-            let error = paging(pages).await.tags("shop/web").await.unwrap_err();
-            assert_eq!(error.trouble, trouble, "{error}");
-            assert!(error.message.contains(text), "{error}");
-        }
-    }
-}
+mod tests;

@@ -1,7 +1,5 @@
 //! What can go wrong at a registry, in the words that people are told.
 
-use oci_client::errors::{OciDistributionError, OciErrorCode};
-
 /// Why a registry gave no answer to use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -32,30 +30,6 @@ impl Trouble {
             401 | 403 => Self::Denied,
             404 => Self::Missing,
             408 | 429 | 500.. => Self::Unreachable,
-            _ => Self::Invalid,
-        }
-    }
-
-    /// The trouble that a client's error tells of.
-    pub(super) fn of(error: &OciDistributionError) -> Self {
-        use OciDistributionError as E;
-        match error {
-            E::UnauthorizedError { .. } | E::AuthenticationFailure(_) => Self::Denied,
-            E::ImageManifestNotFoundError(_) => Self::Missing,
-            E::RequestError(_) | E::IoError(_) => Self::Unreachable,
-            E::ServerError { code, .. } => Self::of_status(*code),
-            E::RegistryError { envelope, .. } => {
-                envelope.errors.first().map_or(Self::Invalid, |first| Self::of_code(&first.code))
-            }
-            _ => Self::Invalid,
-        }
-    }
-
-    fn of_code(code: &OciErrorCode) -> Self {
-        match code {
-            OciErrorCode::ManifestUnknown | OciErrorCode::NameUnknown | OciErrorCode::NotFound => Self::Missing,
-            OciErrorCode::Unauthorized | OciErrorCode::Denied => Self::Denied,
-            OciErrorCode::Toomanyrequests => Self::Unreachable,
             _ => Self::Invalid,
         }
     }

@@ -184,6 +184,9 @@ fn release(folder: &TempDir, port: &Port, nats: &Port) -> Process {
         .env("SLIPWAY_MASTER_KEY_FILE", path("master.key"))
         .env("SLIPWAY_ADMIN_TOKEN_FILE", path("admin.token"))
         .env("SLIPWAY_LOG", "info,slipway=debug")
+        // As on a machine without CA certificates.
+        .env("SSL_CERT_FILE", "/dev/null")
+        .env("SSL_CERT_DIR", "/dev/null")
 }
 
 async fn ready(api: &Client) {
