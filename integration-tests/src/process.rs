@@ -78,11 +78,6 @@ impl Process {
         }
     }
 
-    /// Whether it was started and has not ended.
-    pub fn alive(&mut self) -> bool {
-        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
-    }
-
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name

@@ -9,5 +9,6 @@ mod failing_release;
 mod main_story;
 mod secrets;
 mod sharing;
+mod shutdown;
 mod slack_approval;
 mod tracing_story;
