@@ -5,5 +5,6 @@
 mod compiling;
 mod deciding;
 mod fixture;
+mod golden;
 mod simulation;
 mod world;

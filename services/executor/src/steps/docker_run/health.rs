@@ -159,7 +159,9 @@ async fn check_http(http: &reqwest::Client, seen: &Seen, probe: &HttpProbe) -> R
             Ok(answer) if (200..400).contains(&answer.status().as_u16()) => return Ok(()),
             Ok(answer) => {
                 let status = answer.status();
-                let body: String = answer.text().await.unwrap_or_default().trim().chars().take(QUOTE).collect();
+                let body = answer.text().await.unwrap_or_default();
+                // On one line: it is shown in tables.
+                let body: String = body.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(QUOTE).collect();
                 return Err(format!("GET {url} answered {status} {body}").trim_end().to_owned());
             }
             Err(error) => {
