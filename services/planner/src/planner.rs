@@ -1,7 +1,7 @@
 //! The planner's loop: fold, decide, append, ring. It takes no input but the log, presence and time.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     time::Duration,
 };
 
@@ -13,7 +13,7 @@ use slipway_domain::{
     id::DeploymentId,
     name::HolderName,
     order::Answer as RingAnswer,
-    presence::{Presence, RENEW_SECS, Role},
+    presence::{LEASE_SECS, Presence, RENEW_SECS, Role},
 };
 use slipway_engine::{
     Decision, State, decide,
@@ -107,7 +107,8 @@ struct Planner {
     state: State,
     clock: Clock,
     presence: PresenceWatch,
-    planners: BTreeSet<HolderName>,
+    /// The planners that are alive, and when they were heard; this one always is.
+    planners: BTreeMap<HolderName, Instant>,
     leases: Leases,
     appends: Appends,
     rings: Rings,
@@ -124,7 +125,7 @@ impl Planner {
         Self {
             appends: Appends::new(bus.clone(), id.clone()),
             bus,
-            planners: BTreeSet::from([id.clone()]),
+            planners: BTreeMap::from([(id.clone(), Instant::now())]),
             id,
             state: State::new(),
             clock: Clock::default(),
@@ -190,7 +191,7 @@ impl Planner {
 
     fn is_mine(&self, id: DeploymentId) -> bool {
         let place = (id.0.as_u128() % self.planners.len().max(1) as u128) as usize;
-        self.planners.iter().nth(place) == Some(&self.id)
+        self.planners.keys().nth(place) == Some(&self.id)
     }
 
     fn answered(&mut self, (address, answer): Answer) {
@@ -211,7 +212,8 @@ impl Planner {
         }
         match event {
             PresenceEvent::Up(presence) => {
-                if presence.role == Role::Planner && self.planners.insert(presence.id.clone()) {
+                if presence.role == Role::Planner && self.planners.insert(presence.id.clone(), Instant::now()).is_none()
+                {
                     tracing::info!(planner = %presence.id, "shares the work");
                 }
                 let came = self.leases.heard(&presence);
@@ -232,6 +234,8 @@ impl Planner {
     }
 
     fn look_at_leases(&mut self) {
+        let me = &self.id;
+        self.planners.retain(|id, heard| id == me || heard.elapsed() < Duration::from_secs(LEASE_SECS));
         if self.is_caught_up() {
             let decisions = self.leases.lost(&self.state);
             self.write(decisions);
