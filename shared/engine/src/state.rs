@@ -4,6 +4,8 @@
 //! the order of the log: a `Started` or `Granted` without room at its own place is void, for
 //! everybody who folds, and `decide` tries again later.
 
+mod admission;
+
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use chrono::{DateTime, Utc};
@@ -12,14 +14,15 @@ use slipway_domain::{
     id::{DeploymentId, TaskKey},
     manifest::Queue,
     name::{EnvironmentName, HolderName, ProjectName, TargetName},
-    release::{RULES_VERSION, Request},
+    release::Request,
 };
 
 use crate::{
     deployment::{Deployment, End, Impossible, Task, TaskState, task::AfterFailure},
     gate::Rule,
-    ready::{self, Readiness},
 };
+
+pub use admission::Denied;
 
 /// One project in one environment: where deployments queue.
 pub type Lane = (ProjectName, EnvironmentName);
@@ -51,35 +54,6 @@ pub struct Applied {
     pub void: Vec<String>,
 }
 
-/// Why a task may not be granted now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Denied {
-    /// It did not start, or it is over.
-    #[error("the deployment is not running")]
-    NotRunning,
-    /// A person paused it.
-    #[error("the deployment is paused")]
-    Paused,
-    /// There is no such task.
-    #[error("the task is not part of the plan")]
-    NotPlanned,
-    /// What it waits for has not ended, its gate is not open, or its pause is not over.
-    #[error("its time has not come")]
-    NotNow,
-    /// It was granted already.
-    #[error("it was granted already")]
-    Granted,
-    /// The rolling window is full.
-    #[error("the rolling window is full")]
-    Window,
-    /// All slots of its target are taken.
-    #[error("its target runs {limit} tasks already")]
-    Busy {
-        /// The target's parallelism.
-        limit: u32,
-    },
-}
-
 impl State {
     /// An empty state: nothing was read yet.
     pub fn new() -> Self {
@@ -109,16 +83,6 @@ impl State {
     /// Whether it ended and was forgotten.
     pub fn is_forgotten(&self, id: DeploymentId) -> bool {
         self.forgotten.contains(&id)
-    }
-
-    /// The unfinished deployment that holds a lane or gets it next: one that started, else the first whose time has come.
-    pub fn first_in_lane(&self, deployment: &Deployment, now: DateTime<Utc>) -> Option<DeploymentId> {
-        let lane = self.lanes.get(&lane(deployment))?;
-        let deployments = || lane.iter().filter_map(|id| self.deployments.get(id));
-        deployments()
-            .find(|d| d.started_at.is_some())
-            .or_else(|| deployments().find(|d| d.request.not_before.is_none_or(|at| at <= now)))
-            .map(Deployment::id)
     }
 
     /// Slots of a target that are taken.
@@ -317,26 +281,6 @@ impl State {
         self.deployments.insert(id, deployment);
     }
 
-    /// The newer deployment that takes the place of a queued one, where only the latest counts.
-    pub fn superseded_by(&self, deployment: &Deployment) -> Option<DeploymentId> {
-        if deployment.request.queue != Queue::LatestOnly || deployment.started_at.is_some() {
-            return None;
-        }
-        let lane = self.lanes.get(&lane(deployment))?;
-        let newer = lane.iter().skip_while(|id| **id != deployment.id()).skip(1);
-        newer.copied().filter(|id| self.get(*id).is_some_and(|d| d.progress.is_some() && d.cancel.is_none())).last()
-    }
-
-    /// Whether a planned deployment may take its lane at this time.
-    pub fn may_start(&self, deployment: &Deployment, now: DateTime<Utc>) -> bool {
-        deployment.progress.is_some()
-            && deployment.pause.is_none()
-            && deployment.started_at.is_none()
-            && deployment.end.is_none()
-            && deployment.request.rules_version == RULES_VERSION
-            && self.first_in_lane(deployment, now) == Some(deployment.id())
-    }
-
     fn start(&mut self, id: DeploymentId, at: DateTime<Utc>, applied: &mut Applied) {
         let Some(deployment) = self.deployments.get(&id).filter(|d| self.may_start(d, at)) else {
             applied.void.push("the lane was not free".to_owned());
@@ -347,41 +291,6 @@ impl State {
         }
         if let Some(deployment) = self.deployments.get_mut(&id) {
             deployment.started_at = Some(at);
-        }
-    }
-
-    /// Whether a task may be granted now. `places` and `slots` are grants of the same message that
-    /// come before it: in its step, and on its target.
-    pub fn may_grant(
-        &self,
-        deployment: &Deployment,
-        key: &TaskKey,
-        now: DateTime<Utc>,
-        places: usize,
-        slots: u32,
-    ) -> Result<(), Denied> {
-        let progress = deployment.progress.as_ref().filter(|_| deployment.is_running()).ok_or(Denied::NotRunning)?;
-        if deployment.pause.is_some() {
-            return Err(Denied::Paused);
-        }
-        let i = progress.position(&key.step).ok_or(Denied::NotPlanned)?;
-        let task = progress.task(key).ok_or(Denied::NotPlanned)?;
-        if progress.steps[i].gate.is_some() {
-            return if ready::may_announce(progress, i) { Ok(()) } else { Err(Denied::NotNow) };
-        }
-        if ready::readiness(deployment, progress, i) != Readiness::Run {
-            return Err(Denied::NotNow);
-        }
-        match task.state {
-            TaskState::Pending if ready::has_room(progress, i, places) => {}
-            TaskState::Pending => return Err(Denied::Window),
-            TaskState::RetryAt(at, _) if at <= now => {}
-            TaskState::RetryAt(..) => return Err(Denied::NotNow),
-            _ => return Err(Denied::Granted),
-        }
-        match ready::slots(deployment, &key.target) {
-            Some(limit) if self.taken(&key.target) + slots >= limit => Err(Denied::Busy { limit }),
-            _ => Ok(()),
         }
     }
 
