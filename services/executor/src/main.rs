@@ -4,6 +4,7 @@
 
 mod docker;
 mod settings;
+mod simulate;
 mod steps;
 mod task;
 
@@ -32,6 +33,7 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     let readiness = Readiness::new(&["nats", "worker"]);
     let operators = tokio::spawn(ops::serve(settings.address(), ops::router(readiness.clone()), shutdown.clone()));
     let steps = Steps::new(settings.worker_docker.clone(), settings::probe_client()?);
+    let performer = settings.simulate.performer(steps)?;
     let worker = settings.worker_config()?;
     tracing::info!(id = %worker.name, targets = ?worker.targets, "starting");
     let connected = async {
@@ -41,7 +43,7 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     };
     let result = tokio::select! {
         bus = connected => match bus {
-            Ok(bus) => slipway_worker::serve(bus, worker, steps, readiness, shutdown.clone()).await.context("serving tasks"),
+            Ok(bus) => slipway_worker::serve(bus, worker, performer, readiness, shutdown.clone()).await.context("serving tasks"),
             Err(error) => Err(error),
         },
         // While NATS is waited for there is nothing to drain.

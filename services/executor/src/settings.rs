@@ -19,6 +19,8 @@ use slipway_service::{
 };
 use slipway_worker::WorkerConfig;
 
+use crate::simulate::settings::SimulateArgs;
+
 /// Port of the operators' endpoint.
 const PORT: u16 = 7303;
 /// How long a health probe may take to connect.
@@ -52,6 +54,8 @@ pub struct Settings {
     /// Its name, the same after every restart
     #[arg(long, env = "SLIPWAY_ID", default_value = "executor-1")]
     id: String,
+    #[command(flatten)]
+    pub simulate: SimulateArgs,
 }
 
 impl Settings {
@@ -108,6 +112,7 @@ impl Settings {
             "worker_docker": self.worker_docker,
             "slots": self.slots,
             "state_dir": self.state_dir(),
+            "simulate": self.simulate.shown(),
         });
         writeln!(std::io::stdout(), "{settings:#}")?;
         Ok(())

@@ -32,17 +32,16 @@ impl Steps {
     pub fn new(worker_docker: String, http: reqwest::Client) -> Self {
         Self { engines: Engines::default(), http, worker_docker }
     }
+
+    /// One attempt, as the steps see it.
+    pub fn task<'a>(&'a self, held: &'a Held, doorbell: &'a Doorbell) -> Task<'a> {
+        Task { held, doorbell, http: &self.http, engines: &self.engines, worker_docker: &self.worker_docker }
+    }
 }
 
 impl Perform for Steps {
     async fn perform(&self, held: Arc<Held>, doorbell: &Doorbell) -> End {
-        let task = Task {
-            held: &held,
-            doorbell,
-            http: &self.http,
-            engines: &self.engines,
-            worker_docker: &self.worker_docker,
-        };
+        let task = self.task(&held, doorbell);
         let result = dispatch(&task, &doorbell.order.work).await;
         task.end(result)
     }
