@@ -155,7 +155,7 @@ fn each_service_may_publish_what_its_work_needs_and_nothing_else() {
         ["CREATE", "UPDATE", "DELETE", "PURGE"].map(|verb| format!("$JS.API.STREAM.{verb}.DEPLOYMENTS"));
     let presence = |who: &str| format!("$KV.PRESENCE.{who}");
     let secret = |who: &str| format!("secret.{who}");
-    let allowed = [
+    let allowed = vec![
         (
             "release-1",
             vec![
@@ -196,7 +196,7 @@ fn each_service_may_publish_what_its_work_needs_and_nothing_else() {
         ("executor-2", vec![task("web-01"), task("other"), log("other"), secret("executor-2")]),
         ("operator", vec![purge.clone()]),
     ];
-    let refused = [
+    let refused = vec![
         ("release-1", vec![task("web-01"), text("task.web-01"), delete.clone(), presence("executor.executor-1")]),
         ("release-1", vec![secret("executor-1")]),
         ("planner-1", vec![text("push.distribution"), log("web-01"), delete.clone(), secret("executor-1")]),
