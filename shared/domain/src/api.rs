@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     event::{Actor, Outcome, Verdict},
-    id::DeploymentId,
+    id::{DeploymentId, TaskKey},
     image::ImageRef,
     manifest::{Kind, parse::Problem as TextProblem},
     name::{
@@ -531,7 +531,7 @@ pub struct BoardRow {
 }
 
 /// One project in one environment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct BoardCell {
     /// The last deployment that succeeded: what runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -539,12 +539,36 @@ pub struct BoardCell {
     /// The newest deployment, if it is another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latest: Option<DeploymentSummary>,
-    /// The gates that wait for a person.
+    /// The gates of the newest deployment that wait for a person.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waiting_for: Vec<StepName>,
+    /// Every deployment that is not over, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unfinished: Vec<Unfinished>,
     /// What the current release runs as: one per target.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub containers: Vec<ContainerView>,
+}
+
+/// A deployment that is not over, with what it asks people.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Unfinished {
+    /// What the list has.
+    #[serde(flatten)]
+    pub summary: DeploymentSummary,
+    /// The gates that wait for a person.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting_for: Vec<StepName>,
+    /// The failed tasks that wait for a person to say what to do with them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asks_about: Vec<TaskKey>,
+}
+
+impl Unfinished {
+    /// Whether it waits for a person.
+    pub fn waits(&self) -> bool {
+        !self.waiting_for.is_empty() || !self.asks_about.is_empty()
+    }
 }
 
 /// A container that a deployment left running.
@@ -736,7 +760,7 @@ pub struct EventView {
     pub family: String,
     /// The task, for tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub task: Option<crate::id::TaskKey>,
+    pub task: Option<TaskKey>,
     /// The gate's step, for gates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<StepName>,

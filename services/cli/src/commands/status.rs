@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use clap::Args;
 use slipway_domain::{
-    api::{Board, BoardCell, DeploymentSummary, Status as State},
+    api::{Board, BoardCell, DeploymentSummary, Status as State, Unfinished},
     event::Outcome,
 };
 
@@ -42,9 +42,8 @@ fn text(board: &Board, wide: bool, now: DateTime<Utc>) -> String {
                 continue;
             };
             row.push(cell_text(cell, now));
-            waiting.push_str(&waits(cell));
-            // One-off containers have ended; they have no name here.
-            for c in cell.containers.iter().filter(|c| !c.name.is_empty()) {
+            waiting.extend(cell.unfinished.iter().map(waits));
+            for c in &cell.containers {
                 let ports: Vec<String> = c.ports.iter().map(|(inside, host)| format!("{host}->{inside}")).collect();
                 let mut line = vec![
                     project.project.to_string(),
@@ -85,8 +84,9 @@ fn cell_text(cell: &BoardCell, now: DateTime<Utc>) -> String {
             times::ago(current.finished_at.unwrap_or(current.requested_at), now)
         ));
     }
-    if let Some(latest) = &cell.latest {
-        parts.push(format!("{} {}", latest.version, state(latest)));
+    let over = cell.latest.iter().filter(|latest| latest.outcome.is_some());
+    for other in cell.unfinished.iter().map(|one| &one.summary).chain(over) {
+        parts.push(format!("{} {}", other.version, state(other)));
     }
     if parts.is_empty() { "-".to_owned() } else { parts.join(", ") }
 }
@@ -100,20 +100,16 @@ fn state(summary: &DeploymentSummary) -> &'static str {
     }
 }
 
-fn waits(cell: &BoardCell) -> String {
-    let Some(deployment) = cell.latest.as_ref().or(cell.current.as_ref()) else { return String::new() };
-    cell.waiting_for
-        .iter()
-        .map(|step| {
-            format!(
-                "  {} {} to {}: {step}; `slipway approve {} {step}`\n",
-                deployment.project,
-                deployment.version,
-                deployment.environment,
-                short(deployment.id)
-            )
-        })
-        .collect()
+/// What a deployment asks people, and how they answer.
+fn waits(one: &Unfinished) -> String {
+    let DeploymentSummary { project, version, environment, id, .. } = &one.summary;
+    let (what, id) = (format!("{project} {version} to {environment}"), short(*id));
+    let gates = one.waiting_for.iter().map(|step| format!("  {what}: {step}; `slipway approve {id} {step}`\n"));
+    let tasks = one.asks_about.iter().map(|task| {
+        let (step, target) = (&task.step, &task.target);
+        format!("  {what}: {step} failed on {target}; `slipway guide {id} {step} {target} retry` (or ignore, exclude, abort)\n")
+    });
+    gates.chain(tasks).collect()
 }
 
 #[cfg(test)]
@@ -129,14 +125,19 @@ mod tests {
                 "requested_at": "2026-11-21T11:50:00Z"
             })
         };
+        let mut waiting = deployment("1.1.0", "production", "waiting-for-person");
+        waiting["waiting_for"] = serde_json::json!(["sign-off"]);
+        waiting["asks_about"] = serde_json::json!([{"step": "web", "target": "web-01"}]);
+        let mut failed = deployment("0.9.0", "staging", "finished");
+        failed["outcome"] = "failed".into();
         let board: Board = serde_json::from_value(serde_json::json!({
             "environments": ["staging", "production"],
             "projects": [{"project": "shop", "newest_release": "1.1.0", "cells": {
-                "staging": {"current": deployment("1.1.0", "staging", "finished")},
+                "staging": {"current": deployment("1.1.0", "staging", "finished"), "latest": failed},
                 "production": {
                     "current": deployment("1.0.0", "production", "finished"),
-                    "latest": deployment("1.1.0", "production", "waiting-for-person"),
-                    "waiting_for": ["sign-off"],
+                    "latest": deployment("1.2.0", "production", "queued"),
+                    "unfinished": [waiting, deployment("1.2.0", "production", "queued")],
                     "containers": [{"step": "web", "target": "web-01", "name": "shop-web-production-web-01-0a1b2c3d",
                                     "ports": {"80": 8081}, "digest": "sha256:00"}]
                 }
@@ -146,12 +147,13 @@ mod tests {
         let shown = text(&board, false, "2026-11-21T12:00:00Z".parse().unwrap());
         assert_eq!(
             shown,
-            "PROJECT  NEWEST  STAGING          PRODUCTION\n\
-             shop     1.1.0   1.1.0 (10m ago)  1.0.0 (10m ago), 1.1.0 waits\n\
-             blog     -       -                -\n\
+            "PROJECT  NEWEST  STAGING                        PRODUCTION\n\
+             shop     1.1.0   1.1.0 (10m ago), 0.9.0 failed  1.0.0 (10m ago), 1.1.0 waits, 1.2.0 queued\n\
+             blog     -       -                              -\n\
              \n\
              waiting for a person:\n  \
-               shop 1.1.0 to production: sign-off; `slipway approve 0192aaaa-bbbb sign-off`\n\
+               shop 1.1.0 to production: sign-off; `slipway approve 0192aaaa-bbbb sign-off`\n  \
+               shop 1.1.0 to production: web failed on web-01; `slipway guide 0192aaaa-bbbb web web-01 retry` (or ignore, exclude, abort)\n\
              \n\
              PROJECT  ENVIRONMENT  TARGET  STEP  CONTAINER                            PORTS\n\
              shop     production   web-01  web   shop-web-production-web-01-0a1b2c3d  8081->80\n"

@@ -3,7 +3,7 @@
 use askama::Template;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use slipway_domain::{
-    api::{Board, BoardCell, BoardRow, ContainerView, DeploymentSummary, Status},
+    api::{Board, BoardCell, BoardRow, ContainerView, DeploymentSummary, Status, Unfinished},
     event::Outcome,
     name::{EnvironmentName, PersonName},
 };
@@ -33,9 +33,8 @@ struct Row {
 struct Cell {
     environment: String,
     current: Option<Deployment>,
-    latest: Option<Deployment>,
-    /// The gates that are open.
-    waits: Vec<String>,
+    /// Those that are not over, the oldest first, and the newest if it ended without success.
+    others: Vec<Deployment>,
     containers: Vec<Container>,
 }
 
@@ -48,6 +47,10 @@ struct Deployment {
     ago: String,
     by: String,
     reason: Option<String>,
+    /// The gates that are open.
+    waits: Vec<String>,
+    /// The failed tasks that a person is asked about: step and target.
+    asks: Vec<(String, String)>,
 }
 
 struct Container {
@@ -59,8 +62,8 @@ struct Container {
 
 /// The page for a person, at a time.
 pub fn page(board: Board, person: &PersonName, seq: u64, now: DateTime<Utc>) -> Page {
-    let waiting = board.projects.iter().flat_map(|row| row.cells.values()).filter(|cell| !cell.waiting_for.is_empty());
-    let waiting = waiting.count();
+    let unfinished = board.projects.iter().flat_map(|row| row.cells.values()).flat_map(|cell| &cell.unfinished);
+    let waiting = unfinished.filter(|deployment| deployment.waits()).count();
     Page {
         person: person.to_string(),
         seq,
@@ -79,12 +82,23 @@ fn row(mut project: BoardRow, environments: &[EnvironmentName], now: DateTime<Ut
 fn cell(environment: &EnvironmentName, cell: Option<BoardCell>, now: DateTime<Utc>) -> Cell {
     let environment = environment.to_string();
     let Some(cell) = cell else { return Cell { environment, ..Cell::default() } };
+    let over = cell.latest.filter(|latest| latest.outcome.is_some()).map(|latest| deployment(latest, now));
     Cell {
         environment,
-        waits: cell.waiting_for.iter().map(ToString::to_string).collect(),
         current: cell.current.map(|current| deployment(current, now)),
-        latest: cell.latest.map(|latest| deployment(latest, now)),
+        others: cell.unfinished.into_iter().map(|one| unfinished(one, now)).chain(over).collect(),
         containers: cell.containers.into_iter().map(container).collect(),
+    }
+}
+
+fn unfinished(one: Unfinished, now: DateTime<Utc>) -> Deployment {
+    let tone = if one.waits() { "waits" } else { "" };
+    let told = deployment(one.summary, now);
+    Deployment {
+        waits: one.waiting_for.iter().map(ToString::to_string).collect(),
+        asks: one.asks_about.iter().map(|task| (task.step.to_string(), task.target.to_string())).collect(),
+        tone: if told.tone.is_empty() { tone } else { told.tone },
+        ..told
     }
 }
 
@@ -101,6 +115,8 @@ fn deployment(summary: DeploymentSummary, now: DateTime<Utc>) -> Deployment {
         ago: ago(now - at),
         by: summary.requested_by.to_string(),
         reason: summary.reason.map(|reason| shortened(&reason)),
+        waits: Vec::new(),
+        asks: Vec::new(),
     }
 }
 
@@ -179,6 +195,10 @@ mod tests {
     fn a_cell_says_what_runs_and_what_is_on_its_way() {
         let mut failed = summary("1.1.0<b>", "finished", Some("failed"));
         failed["reason"] = json!("step web failed: <script>");
+        let queued = summary("1.1.0", "queued", None);
+        let mut waiting = summary("1.0.0", "waiting-for-person", None);
+        waiting["waiting_for"] = json!(["sign-off"]);
+        waiting["asks_about"] = json!([{"step": "web", "target": "web-02"}]);
         let html = html(json!({
             "environments": ["staging", "production"],
             "projects": [{"project": "shop", "newest_release": "1.1.0", "cells": {
@@ -187,7 +207,7 @@ mod tests {
                     "latest": failed,
                     "containers": [{"step": "web", "target": "web-01", "name": "shop-web-1", "ports": {"80": 8081}, "digest": "sha256:x"}]
                 },
-                "production": {"latest": summary("1.0.0", "waiting-for-person", None), "waiting_for": ["sign-off"]}
+                "production": {"latest": queued, "unfinished": [waiting, queued]}
             }}]
         }));
         for text in [
@@ -197,6 +217,8 @@ mod tests {
             "web-01",
             ":8081 → 80",
             "slipway approve 0194e0a4 sign-off",
+            "slipway guide 0194e0a4 web web-02",
+            "queued behind an earlier deployment",
             "0194e0a4",
             "trigger lifecycle",
         ] {
