@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use crate::{
-    keyring::Keyring, presence::Presences, problem::Problem, projection::Folded, registry::Registries,
+    keyring::Keyring, presence::Presences, problem::Problem, projection::Folded, registry::Registries, room::Room,
     settings::Settings, world::World,
 };
 
@@ -31,6 +31,8 @@ pub struct App {
     pub folded: Folded,
     /// Who is alive.
     pub presences: Presences,
+    /// How full the log is.
+    pub room: Room,
     /// Clients of image registries.
     pub registries: Registries,
     /// What `/readyz` says.

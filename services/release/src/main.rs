@@ -15,6 +15,7 @@ mod projection;
 mod promotion;
 mod pushes;
 mod registry;
+mod room;
 mod secret_delivery;
 mod server;
 mod settings;
@@ -28,7 +29,7 @@ use std::{io::Write as _, sync::Arc};
 use anyhow::Context as _;
 use clap::Parser as _;
 use slipway_bus::{Bus, BusConfig};
-use slipway_domain::presence::Role;
+use slipway_domain::{name::HolderName, presence::Role};
 use slipway_service::{Command, ops, readiness::Readiness, shutdown, telemetry};
 use slipway_store::Store;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -54,6 +55,7 @@ fn main() -> anyhow::Result<()> {
 
 async fn run(settings: Settings) -> anyhow::Result<()> {
     let shutdown = shutdown::token();
+    let id = HolderName::new(settings.id.clone()).context("SLIPWAY_ID")?;
     let app = tokio::select! {
         () = shutdown.cancelled() => return Ok(()),
         app = start(settings, shutdown.clone()) => app?,
@@ -61,6 +63,8 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     let work = TaskTracker::new();
     work.spawn(nats_readiness(app.clone(), shutdown.clone()));
     work.spawn(presence::run(app.clone(), shutdown.clone()));
+    work.spawn(presence::announce(app.clone(), id, shutdown.clone()));
+    work.spawn(room::run(app.clone(), shutdown.clone()));
     work.spawn(guard("fold", projection::run(app.clone(), shutdown.clone()), app.clone()));
     work.spawn(guard("secret delivery", secret_delivery::run(app.clone(), shutdown.clone()), app.clone()));
     work.spawn(guard("pushes", pushes::run(app.clone(), shutdown.clone()), app.clone()));
@@ -97,6 +101,7 @@ async fn start(settings: Settings, shutdown: CancellationToken) -> anyhow::Resul
         folded: projection::Folded::default(),
         presences: presence::Presences::default(),
         registries: registry::Registries::default(),
+        room: room::Room::default(),
         readiness: Readiness::new(&["nats", "fold"]),
         shutdown,
         failure: std::sync::OnceLock::new(),

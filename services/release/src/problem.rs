@@ -143,7 +143,10 @@ impl From<StoreError> for Problem {
 
 impl From<BusError> for Problem {
     fn from(error: BusError) -> Self {
-        Self::internal(error)
+        match error {
+            BusError::Full { .. } => Self::unavailable("log-nearly-full", error.to_string()),
+            _ => Self::internal(error),
+        }
     }
 }
 

@@ -36,7 +36,7 @@ const NEWEST: u64 = 50;
 const TOGETHER: Duration = Duration::from_millis(200);
 /// Time after which everything is looked at again; a manifest may have changed.
 const AGAIN: Duration = Duration::from_secs(60);
-/// Wait after a failure.
+/// Wait after a failure; twice as long after each further one, up to [`AGAIN`].
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// A release to an environment of a project.
@@ -50,15 +50,18 @@ pub async fn run(app: Shared, shutdown: CancellationToken) {
 async fn forever(app: &App) {
     let mut folded = app.folded.watch();
     let mut refused = HashSet::new();
+    let mut pause = PAUSE;
     loop {
         let seen = match look(app, &mut refused).await {
             Ok(seen) => seen,
             Err(problem) => {
                 tracing::warn!(%problem, "automatic deployments wait");
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(AGAIN);
                 continue;
             }
         };
+        pause = PAUSE;
         let more = async {
             while folded.changed().await.is_ok() {
                 tokio::time::sleep(TOGETHER).await;

@@ -129,6 +129,7 @@ async fn allowed(app: &App, world: &World, body: &CreateDeployment) -> Result<()
 }
 
 async fn append(app: &App, request: Request, actor: Actor) -> Result<Accepted, Problem> {
+    app.room.for_more()?;
     let (id, body_digest) = (request.id, request.body_digest.clone());
     let address = Address::Plan(id);
     let entry = Entry::Plan(envelope(actor, PlanEvent::Requested { request: Box::new(request) }));

@@ -3,6 +3,7 @@
 
 mod deliveries;
 mod hooks;
+mod on_the_bus;
 mod page;
 mod registries;
 mod stage;

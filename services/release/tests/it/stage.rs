@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use reqwest::{Method, Response, StatusCode, header};
 use serde_json::{Value, json};
+use slipway_bus::{Bus, BusConfig};
 use slipway_domain::{
     api::{ApplyAnswer, CreatedWebhookToken, DeploymentSummary, PushView, PushedImage, ReleaseView},
+    presence::Role,
     text::sha256_hex,
 };
 use slipway_integration_tests::{
@@ -17,6 +19,10 @@ use slipway_integration_tests::{
     settings, wait,
 };
 use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
+};
 
 /// What the registry sends as `Authorization`, and the webhook expects.
 pub const AUTHORIZATION: &str = "Bearer canary-registry-hook";
@@ -38,6 +44,7 @@ pub struct Stage {
     pub hook: String,
     http: reqwest::Client,
     _port: Port,
+    nats_port: Port,
     _nats: Process,
 }
 
@@ -62,7 +69,37 @@ impl Stage {
         let notify = Notify { url: format!("{}{}", api.base(), hook.path), authorization: AUTHORIZATION.to_owned() };
         let registry = Registry::start(folder.path(), registry_port, &notify).await?;
         let http = reqwest::Client::builder().no_proxy().build()?;
-        Ok(Self { folder, api, release, registry, hook: hook.path, http, _port: port, _nats: nats })
+        Ok(Self { folder, api, release, registry, hook: hook.path, http, _port: port, nats_port, _nats: nats })
+    }
+
+    /// A connection to the bus, as the planner has it.
+    pub async fn bus(&self) -> Result<Bus> {
+        let url = format!("nats://{}", self.nats_port.address());
+        Ok(Bus::connect(&BusConfig { url, creds: None, role: Role::Planner, id: "planner-1".into() }).await?)
+    }
+
+    /// Leaves the deployment log room for that many bytes.
+    pub async fn shrink_log(&self, max_bytes: u64) -> Result<()> {
+        let config = json!({
+            "name": "DEPLOYMENTS", "subjects": ["deployment.>"], "retention": "limits", "storage": "file",
+            "discard": "new", "deny_delete": true, "allow_direct": true, "num_replicas": 1,
+            "max_consumers": 10_000, "max_msgs": -1, "max_msgs_per_subject": -1, "max_age": 0, "max_bytes": max_bytes
+        })
+        .to_string();
+        let mut wire = BufReader::new(TcpStream::connect(self.nats_port.address()).await?);
+        let subject = "$JS.API.STREAM.UPDATE.DEPLOYMENTS";
+        let text = format!(
+            "CONNECT {{\"verbose\":false}}\r\nSUB reply 1\r\nPUB {subject} reply {}\r\n{config}\r\n",
+            config.len()
+        );
+        wire.write_all(text.as_bytes()).await?;
+        let mut line = String::new();
+        while !line.contains("stream_update_response") {
+            line.clear();
+            ensure!(wire.read_line(&mut line).await? > 0, "NATS closed the connection");
+        }
+        ensure!(!line.contains("\"error\""), "{line}");
+        Ok(())
     }
 
     /// Applies one manifest.
