@@ -80,9 +80,12 @@ impl Bus {
     ) -> Result<Appended, BusError> {
         let subject = subject::of(address);
         let payload = envelope::pack(entry).map_err(|reason| BusError::Refused { what: subject.clone(), reason })?;
-        if payload.len() > MAX_ENVELOPE {
-            return Err(BusError::TooLarge { subject, bytes: payload.len(), limit: MAX_ENVELOPE });
-        }
+        let payload = if payload.len() > MAX_ENVELOPE {
+            let blob = self.put_blob(&payload).await?;
+            envelope::refer(entry.id(), blob).map_err(|reason| BusError::Refused { what: subject.clone(), reason })?
+        } else {
+            payload
+        };
         let mut headers = HeaderMap::new();
         headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, expected.to_string());
         if let Some(trace) = entry.trace() {

@@ -67,6 +67,7 @@ pub(crate) struct Inner {
     pub(crate) client: Client,
     pub(crate) js: jetstream::Context,
     pub(crate) log: jetstream::stream::Stream<()>,
+    pub(crate) blobs: jetstream::stream::Stream<()>,
     pub(crate) name: String,
     pub(crate) signals: Arc<Signals>,
     pub(crate) keeps_streams: AtomicBool,
@@ -107,14 +108,16 @@ impl Bus {
         signals.connected.send_replace(true);
         let js =
             jetstream::ContextBuilder::new().timeout(API_TIMEOUT).backpressure_on_inflight(true).build(client.clone());
-        let log = js
-            .get_stream_no_info(crate::stream::DEPLOYMENTS)
-            .await
-            .map_err(|e| BusError::Refused { what: "the deployment log".into(), reason: e.to_string() })?;
+        let stream = async |name: &str| {
+            let refused = |e: jetstream::context::GetStreamError| e.to_string();
+            let stream = js.get_stream_no_info(name).await.map_err(refused);
+            stream.map_err(|reason| BusError::Refused { what: format!("stream {name}"), reason })
+        };
+        let (log, blobs) = (stream(crate::stream::DEPLOYMENTS).await?, stream(crate::stream::BLOBS_STREAM).await?);
         tracing::info!(url = config.shown_url(), server = version, "connected to NATS");
         let name = format!("{}-{}", config.role.as_str(), config.id);
         let keeps_streams = AtomicBool::new(false);
-        Ok(Self { inner: Arc::new(Inner { client, js, log, name, signals, keeps_streams }) })
+        Ok(Self { inner: Arc::new(Inner { client, js, log, blobs, name, signals, keeps_streams }) })
     }
 
     /// Whether the connection is up right now.

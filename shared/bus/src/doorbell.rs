@@ -4,13 +4,14 @@ use std::time::{Duration, Instant};
 
 use async_nats::{Client, RequestErrorKind, Subject, Subscriber};
 use futures::StreamExt as _;
+use serde::{Deserialize, Serialize};
 use slipway_domain::{
     id::{DeploymentId, TaskKey},
     name::TargetName,
     order::{Answer, Doorbell},
 };
 
-use crate::{Bus, BusError, subject};
+use crate::{Bus, BusError, MAX_ENVELOPE, subject};
 
 /// Whoever does not answer by then counts as absent.
 const ANSWER_WITHIN: Duration = Duration::from_millis(500);
@@ -22,8 +23,14 @@ impl Bus {
     /// Rings at the doorbell's target. None: nobody is there (known at once), or nobody answered in time.
     pub async fn ring(&self, doorbell: &Doorbell) -> Result<Option<Answer>, BusError> {
         let subject = subject::doorbell(&doorbell.task.target);
-        let started = Instant::now();
         let payload = to_json(&subject, doorbell)?;
+        let payload = if payload.len() > MAX_ENVELOPE {
+            let blob = self.put_blob(&payload.into()).await?;
+            to_json(&subject, &Large { blob })?
+        } else {
+            payload
+        };
+        let started = Instant::now();
         let request = async_nats::Request::new().payload(payload.into()).timeout(Some(ANSWER_WITHIN));
         match self.inner.client.send_request(subject.clone(), request).await {
             Ok(reply) => Ok(serde_json::from_slice(&reply.payload).ok()),
@@ -45,7 +52,7 @@ impl Bus {
             self.inner.client.queue_subscribe(subject.clone(), subject.clone()).await.map_err(|e| {
                 BusError::Refused { what: format!("a subscription to {subject}"), reason: e.to_string() }
             })?;
-        Ok(Doorbells { subscriber, client: self.inner.client.clone() })
+        Ok(Doorbells { subscriber, bus: self.clone(), fetching: None })
     }
 
     /// Whether the server has denied the doorbells or the nudges of a target since then: the subject if so. What it
@@ -93,18 +100,42 @@ fn to_json(what: &str, value: &impl serde::Serialize) -> Result<Vec<u8>, BusErro
 /// A subscription to a target's doorbell.
 pub struct Doorbells {
     subscriber: Subscriber,
-    client: Client,
+    bus: Bus,
+    /// Taken from the subscription, and not given out: its order is being fetched.
+    fetching: Option<async_nats::Message>,
+}
+
+/// What rings for a doorbell that is too large for a message.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Large {
+    blob: String,
 }
 
 impl Doorbells {
     /// The next ring; none when the connection was closed for good.
     pub async fn next(&mut self) -> Option<Ring> {
         loop {
-            let message = self.subscriber.next().await?;
-            match serde_json::from_slice(&message.payload) {
-                Ok(doorbell) => return Some(Ring { doorbell, reply: message.reply, client: self.client.clone() }),
-                Err(error) => tracing::warn!(%error, "a doorbell can not be read; is the planner newer than this?"),
+            if self.fetching.is_none() {
+                self.fetching = Some(self.subscriber.next().await?);
             }
+            let Some(message) = &self.fetching else { continue };
+            let read = self.read(&message.payload).await;
+            let reply = self.fetching.take().and_then(|message| message.reply);
+            match read {
+                Ok(doorbell) => return Some(Ring { doorbell, reply, client: self.bus.inner.client.clone() }),
+                Err(reason) => tracing::warn!(reason, "a doorbell can not be read; is the planner newer than this?"),
+            }
+        }
+    }
+
+    async fn read(&self, payload: &[u8]) -> Result<Doorbell, String> {
+        match serde_json::from_slice::<Large>(payload) {
+            Ok(large) => {
+                let doorbell = self.bus.get_blob(&large.blob).await.map_err(|e| e.to_string())?;
+                serde_json::from_slice(&doorbell).map_err(|e| e.to_string())
+            }
+            Err(_) => serde_json::from_slice(payload).map_err(|e| e.to_string()),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use slipway_domain::event::{Address, Entry};
 use uuid::Uuid;
 
@@ -58,9 +58,38 @@ pub(crate) fn pack(entry: &Entry) -> Result<Bytes, String> {
     compress(&json).map_err(|e| e.to_string())
 }
 
-/// The entry that belongs to an address, from bytes.
-pub(crate) fn unpack(address: &Address, packed: &[u8]) -> Result<Entry, String> {
-    decompressed(packed, |json| Entry::from_json(address, json).map_err(|e| e.to_string()))
+/// What the bytes of a message are.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Unpacked {
+    /// The envelope itself.
+    Entry(Entry),
+    /// The name of the blob that holds the packed envelope.
+    Blob(String),
+}
+
+/// What stands in the log for an envelope that is too large for it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reference {
+    id: Uuid,
+    blob: String,
+}
+
+/// The entry that belongs to an address, or where it is, from bytes.
+pub(crate) fn unpack(address: &Address, packed: &[u8]) -> Result<Unpacked, String> {
+    decompressed(packed, |json| match Entry::from_json(address, json) {
+        Ok(entry) => Ok(Unpacked::Entry(entry)),
+        Err(error) => match serde_json::from_slice::<Reference>(json) {
+            Ok(reference) => Ok(Unpacked::Blob(reference.blob)),
+            Err(_) => Err(error.to_string()),
+        },
+    })
+}
+
+/// The bytes that stand for an envelope which is in a blob. They carry its id, by which a race is settled.
+pub(crate) fn refer(id: Uuid, blob: String) -> Result<Bytes, String> {
+    let json = serde_json::to_vec(&Reference { id, blob }).map_err(|e| e.to_string())?;
+    compress(&json).map_err(|e| e.to_string())
 }
 
 /// The envelope's id alone, whatever its family and events.
@@ -96,8 +125,12 @@ mod tests {
     fn an_entry_survives_and_packs_to_the_same_bytes() {
         let packed = pack(&entry()).unwrap();
         assert_eq!(packed, pack(&entry()).unwrap());
-        assert_eq!(unpack(&Address::Plan(DeploymentId(Uuid::nil())), &packed).unwrap(), entry());
+        let address = Address::Plan(DeploymentId(Uuid::nil()));
+        assert_eq!(unpack(&address, &packed).unwrap(), Unpacked::Entry(entry()));
         assert_eq!(id(&packed).unwrap(), Uuid::from_u128(7));
+        let reference = refer(entry().id(), "b".into()).unwrap();
+        assert_eq!(unpack(&address, &reference).unwrap(), Unpacked::Blob("b".into()));
+        assert_eq!(id(&reference).unwrap(), Uuid::from_u128(7));
     }
 
     #[test]

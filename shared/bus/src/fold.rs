@@ -3,7 +3,7 @@
 use slipway_domain::{event::Recorded, id::DeploymentId};
 
 use crate::{
-    Bus, BusError, envelope, stream, subject,
+    Bus, BusError, stream, subject,
     tail::{CutTail, Item, Message, Source, Start, Tail},
 };
 
@@ -12,7 +12,10 @@ const BATCH: usize = 2000;
 
 /// A reader of the log that survives reconnects and restarts of the server.
 pub struct Fold {
+    bus: Bus,
     tail: Tail,
+    /// Taken from the tail, and not given out: its envelope is being fetched.
+    fetching: Option<Message>,
 }
 
 impl Bus {
@@ -34,7 +37,7 @@ impl Bus {
             batch: BATCH,
             cut_tail: CutTail::Regression,
         };
-        Fold { tail: Tail::new(self, source) }
+        Fold { bus: self.clone(), tail: Tail::new(self, source), fetching: None }
     }
 }
 
@@ -45,18 +48,22 @@ impl Fold {
     /// [`BusError::Unreadable`] names a message that this version can not read; the next call goes on after it.
     /// [`BusError::Regression`] and [`BusError::Denied`] will not go away.
     pub async fn next(&mut self) -> Result<Recorded, BusError> {
-        loop {
+        while self.fetching.is_none() {
             if let Item::Message(message) = self.tail.next().await? {
-                return recorded(&message);
+                self.fetching = Some(message);
             }
         }
+        let Some(message) = &self.fetching else { unreachable!("invariant: set above") };
+        let recorded = recorded(&self.bus, message).await;
+        self.fetching = None;
+        recorded
     }
 }
 
-fn recorded(message: &Message) -> Result<Recorded, BusError> {
+async fn recorded(bus: &Bus, message: &Message) -> Result<Recorded, BusError> {
     let subject = message.body.subject.as_str();
     let unreadable = |reason| BusError::Unreadable { seq: message.seq, subject: subject.to_owned(), reason };
     let address = subject::parse(subject).ok_or_else(|| unreadable("its subject is none of the log's".to_owned()))?;
-    let entry = envelope::unpack(&address, &message.body.payload).map_err(unreadable)?;
+    let entry = bus.unpack(message.seq, &address, &message.body.payload).await?;
     Ok(Recorded { seq: message.seq, at: message.at, address, entry })
 }

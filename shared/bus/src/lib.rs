@@ -5,6 +5,7 @@
 //! lives here: the bus appends, folds and delivers, others decide.
 
 mod append;
+mod blob;
 mod connection;
 mod denial;
 mod doorbell;
@@ -21,6 +22,7 @@ pub mod subject;
 mod tail;
 
 pub use append::Appended;
+pub use blob::MAX_BLOB;
 pub use connection::{Bus, BusConfig};
 pub use doorbell::{Doorbells, Nudges, Ring};
 pub use envelope::MAX_ENVELOPE;

@@ -6,9 +6,13 @@ use async_nats::jetstream::{
     message::StreamMessage,
     stream::{DirectGetErrorKind, Info, LastRawMessageErrorKind},
 };
-use slipway_domain::event::{Address, Recorded};
+use slipway_domain::event::{Address, Entry, Recorded};
 
-use crate::{Bus, BusError, envelope, stream, subject};
+use crate::{
+    Bus, BusError,
+    envelope::{self, Unpacked},
+    stream, subject,
+};
 
 const FIRST_RETRY: Duration = Duration::from_millis(20);
 const LAST_RETRY: Duration = Duration::from_secs(1);
@@ -90,12 +94,22 @@ impl Bus {
         let subject = subject::of(address);
         let Some(message) = self.first_after(via, &subject, after, seen).await? else { return Ok(None) };
         let (seq, at) = (message.sequence, message.time);
-        let entry = envelope::unpack(address, &message.payload).map_err(|reason| BusError::Unreadable {
-            seq,
-            subject,
-            reason,
-        })?;
+        let entry = self.unpack(seq, address, &message.payload).await?;
         Ok(Some(Recorded { seq, at, address: address.clone(), entry }))
+    }
+
+    /// The entry that a message holds, or names.
+    pub(crate) async fn unpack(&self, seq: u64, address: &Address, payload: &[u8]) -> Result<Entry, BusError> {
+        let unreadable = |reason| BusError::Unreadable { seq, subject: subject::of(address), reason };
+        let blob = match envelope::unpack(address, payload).map_err(unreadable)? {
+            Unpacked::Entry(entry) => return Ok(entry),
+            Unpacked::Blob(blob) => blob,
+        };
+        let packed = self.get_blob(&blob).await?;
+        match envelope::unpack(address, &packed).map_err(unreadable)? {
+            Unpacked::Entry(entry) => Ok(entry),
+            Unpacked::Blob(_) => Err(unreadable("its blob names another blob".to_owned())),
+        }
     }
 
     /// The first message on a subject after a sequence. A replica is asked again until it has `seen`.

@@ -23,7 +23,7 @@ pub(crate) const PUSHES: &str = "PUSHES";
 const PRESENCE: &str = "PRESENCE";
 pub(crate) const PRESENCE_STREAM: &str = "KV_PRESENCE";
 const BLOBS: &str = "BLOBS";
-const BLOBS_STREAM: &str = "OBJ_BLOBS";
+pub(crate) const BLOBS_STREAM: &str = "OBJ_BLOBS";
 
 const MIB: i64 = 1024 * 1024;
 const SMALLEST: i64 = 16 * MIB;
@@ -247,6 +247,8 @@ fn file_streams() -> [Config; 4] {
             subjects: vec![format!("$O.{BLOBS}.C.>"), format!("$O.{BLOBS}.M.>")],
             discard: DiscardPolicy::New,
             max_bytes: 2 * 1024 * MIB,
+            // The same bytes written again take no room.
+            max_messages_per_subject: 1,
             allow_rollup: true,
             ..base
         },

@@ -109,6 +109,16 @@ pub(crate) fn secret(holder: &HolderName) -> String {
     format!("secret.{holder}")
 }
 
+/// A payload that is too large for an envelope.
+pub(crate) fn blob(digest: &str) -> String {
+    format!("$O.BLOBS.M.{digest}")
+}
+
+/// One part of a payload that is too large for an envelope.
+pub(crate) fn blob_chunk(digest: &str, chunk: usize) -> String {
+    format!("$O.BLOBS.C.{digest}.{chunk}")
+}
+
 /// Where what a registry sent is kept.
 pub(crate) fn push(source: &str) -> String {
     format!("push.{source}")

@@ -28,7 +28,8 @@ const STOP_GRACE: Duration = Duration::from_secs(15);
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// How long the last output may still take once the end of an attempt is stored.
 const LAST_OUTPUT: Duration = Duration::from_secs(5);
-const MAX_OUTPUTS: usize = 16 * 1024;
+/// Outputs above an envelope's size are kept apart; these would slow every later step down.
+const MAX_OUTPUTS: usize = 8 * 1024 * 1024;
 const MAX_MESSAGE: usize = 8 * 1024;
 
 /// How the work of an attempt came to an end.

@@ -77,6 +77,7 @@ fn release(id: &HolderName) -> Rights {
     for stream in ["DEPLOYMENTS", "LOGS", "PUSHES", "KV_PRESENCE"] {
         rights.publish.extend(follows(stream));
     }
+    rights.publish.extend(blobs());
     rights.subscribe.push("secret.*".to_owned());
     rights.answers = true;
     rights
@@ -96,6 +97,7 @@ fn planner(id: &HolderName) -> Rights {
     for stream in ["DEPLOYMENTS", "KV_PRESENCE"] {
         rights.publish.extend(follows(stream));
     }
+    rights.publish.extend(blobs());
     rights
 }
 
@@ -133,7 +135,13 @@ fn holds(rights: &mut Rights, id: &HolderName, targets: &[&str]) {
     rights.publish.push(format!("secret.{id}"));
     rights.publish.extend(["DEPLOYMENTS", "LOGS", "KV_PRESENCE"].map(|stream| format!("$JS.API.STREAM.INFO.{stream}")));
     rights.publish.push("$JS.API.DIRECT.GET.DEPLOYMENTS".to_owned());
+    rights.publish.extend(blobs());
     rights.answers = true;
+}
+
+/// Keeping and reading payloads that are too large for an envelope; their names are their contents' digests.
+fn blobs() -> [String; 3] {
+    texts(["$O.BLOBS.C.>", "$O.BLOBS.M.*", "$JS.API.DIRECT.GET.OBJ_BLOBS.>"])
 }
 
 /// Making streams, and making one smaller that had only just found room.

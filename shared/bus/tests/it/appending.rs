@@ -100,15 +100,19 @@ async fn an_append_while_the_server_is_down_is_stored_once_it_is_back() -> anyho
 }
 
 #[tokio::test]
-async fn a_message_above_the_limit_is_refused_with_its_size() -> anyhow::Result<()> {
+async fn what_is_too_large_for_an_envelope_goes_through_all_the_same() -> anyhow::Result<()> {
     let nats = Nats::start()?;
     let bus = nats.bus().await?;
     // Hexadecimal of random bytes: compresses to half at best.
     let noise: String = (0..80_000).map(|_| uuid::Uuid::new_v4().simple().to_string()).collect();
+    let address = plan();
     let entry = Entry::Plan(envelope(PlanEvent::CancelRequested { reason: noise }));
-    let error = bus.append(&plan(), 0, &entry).await.unwrap_err();
-    assert!(matches!(error, BusError::TooLarge { limit: 524_288, .. }), "{error}");
-    assert_eq!(bus.head().await?, 0);
+    assert_eq!(bus.append(&address, 0, &entry).await?, Appended::Stored(1));
+    assert_eq!(bus.append(&address, 0, &entry).await?, Appended::Mine(1), "the same bytes again");
+    let mut fold = bus.fold(1);
+    assert_eq!(soon("the entry", fold.next()).await?.entry, entry);
+    assert_eq!(bus.after(&address, 0).await?.map(|r| r.entry), Some(entry.clone()));
+    assert_eq!(bus.after_direct(&address, 0, 1).await?.map(|r| r.entry), Some(entry));
     Ok(())
 }
 

@@ -36,6 +36,28 @@ fn doorbell() -> Doorbell {
 }
 
 #[tokio::test]
+async fn an_order_of_any_size_reaches_who_listens() -> anyhow::Result<()> {
+    let nats = Nats::start()?;
+    let bus = nats.bus().await?;
+    let mut rung = doorbell();
+    rung.order.release = "x".repeat(3 * 1024 * 1024);
+    let mut doorbells = bus.doorbells(&target("web-01")).await?;
+    let (heard, answered) = soon("the ring", async {
+        tokio::join!(
+            async {
+                let ring = doorbells.next().await.unwrap();
+                ring.answer(Answer::Claiming).await;
+                ring.doorbell
+            },
+            bus.ring(&rung)
+        )
+    })
+    .await;
+    assert_eq!((heard, answered?), (rung, Some(Answer::Claiming)));
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_ring_meets_nobody_or_one_that_is_busy_or_claims() -> anyhow::Result<()> {
     let nats = Nats::start()?;
     let bus = nats.bus().await?;

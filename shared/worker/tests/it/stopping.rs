@@ -100,14 +100,14 @@ async fn outputs_above_the_limit_fail_the_attempt() -> anyhow::Result<()> {
     let nats = Nats::start()?;
     let bus = nats.bus().await?;
     let _worker = worker(&nats, "executor-1", 1, |_, _| async {
-        End::Succeeded([("big".to_owned(), "x".repeat(20_000).into())].into())
+        End::Succeeded([("big".to_owned(), "x".repeat(9 * 1024 * 1024).into())].into())
     })
     .await?;
     let task = doorbell();
     ring(&bus, &task).await;
     let events = story(&bus, &task).await;
     let Some(TaskEvent::Failed { cause }) = events.last() else { panic!("{events:?}") };
-    assert!(cause.message.contains("16384"), "{}", cause.message);
+    assert!(cause.message.contains("8388608"), "{}", cause.message);
     Ok(())
 }
 
