@@ -2,8 +2,16 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-const CONSTRUCTORS: [&str; 8] =
-    ["refusal(", "unprocessable(", "not_found(", "invalid(", "forbidden(", "unavailable(", "Problem::new(", "Self::new("];
+const CONSTRUCTORS: [&str; 8] = [
+    "refusal(",
+    "unprocessable(",
+    "not_found(",
+    "invalid(",
+    "forbidden(",
+    "unavailable(",
+    "Problem::new(",
+    "Self::new(",
+];
 
 fn sources(folder: &Path, texts: &mut Vec<String>) {
     for entry in fs::read_dir(folder).unwrap() {
@@ -32,7 +40,9 @@ fn every_code_has_its_page() {
     sources(&root.join("src"), &mut texts);
     let codes: BTreeSet<&str> = texts
         .iter()
-        .flat_map(|text| CONSTRUCTORS.iter().flat_map(move |c| text.match_indices(c).map(move |(i, _)| &text[i + c.len()..])))
+        .flat_map(|text| {
+            CONSTRUCTORS.iter().flat_map(move |c| text.match_indices(c).map(move |(i, _)| &text[i + c.len()..]))
+        })
         .filter_map(code)
         .collect();
     assert!(codes.contains("lifecycle") && codes.contains("unauthorized") && codes.len() > 40, "{codes:?}");
