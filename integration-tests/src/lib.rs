@@ -7,6 +7,7 @@
 
 pub mod client;
 pub mod containers;
+pub mod history;
 pub mod log;
 pub mod machine;
 pub mod otlp;

@@ -1,0 +1,273 @@
+//! The log, entry by entry, against what the promises allow at that place.
+
+use std::collections::BTreeMap;
+
+use slipway_domain::{
+    event::{Actor, Address, Entry, GateScope, Outcome, PlanEvent, Recorded, Verdict},
+    id::{DeploymentId, TaskKey},
+    manifest::{Action, Queue},
+    name::{EnvironmentName, ProjectName, StepName, TargetName},
+};
+
+use super::{Rule, Violation, gates::Asked, steps::Deployment};
+
+/// The log so far.
+#[derive(Debug, Clone, Default)]
+pub struct Replay {
+    pub deployments: BTreeMap<DeploymentId, Deployment>,
+    /// Unfinished deployments of one project in one environment, in log order.
+    lanes: BTreeMap<(ProjectName, EnvironmentName), Vec<DeploymentId>>,
+    /// Tasks that may be or are held, by target.
+    busy: BTreeMap<TargetName, u32>,
+    pub violations: Vec<Violation>,
+}
+
+impl Replay {
+    /// Takes in an entry, in order.
+    pub fn take(&mut self, recorded: &Recorded) {
+        let id = recorded.address.deployment();
+        match (&recorded.address, &recorded.entry) {
+            (Address::Plan(_), Entry::Plan(envelope)) => {
+                for event in &envelope.events {
+                    self.plan(id, recorded, &envelope.actor, event);
+                }
+            }
+            (Address::Task(_, key), Entry::Task(envelope)) => {
+                for event in &envelope.events {
+                    self.in_task(id, key, recorded.seq, |deployment| {
+                        let patience = deployment.patience(&key.step);
+                        let task = deployment.tasks.get_mut(key)?;
+                        task.take((recorded.seq, recorded.at), &envelope.actor, event, patience).err()
+                    });
+                }
+            }
+            (Address::Gate(_, step, scope), Entry::Gate(envelope)) => {
+                for event in &envelope.events {
+                    self.gate(id, (step, scope), recorded, &envelope.actor, event);
+                }
+            }
+            (address, _) => {
+                self.broken(Rule::Order, recorded.seq, id, format!("{address:?} has events of another kind"))
+            }
+        }
+    }
+
+    /// The end of the history, with no faults any more: whoever is not done must wait for a person.
+    pub fn rest(&mut self) {
+        let stuck: Vec<DeploymentId> = self
+            .deployments
+            .iter()
+            .filter(|(id, d)| {
+                d.ended.is_none() && !d.waits_for_person() && self.holder(d).is_none_or(|first| first == **id)
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in stuck {
+            self.broken(Rule::Ends, 0, id, "it neither ended nor waits for a person".to_owned());
+        }
+    }
+
+    fn broken(&mut self, rule: Rule, seq: u64, deployment: DeploymentId, what: String) {
+        self.violations.push(Violation { rule, seq, deployment, what });
+    }
+
+    fn lane(deployment: &Deployment) -> (ProjectName, EnvironmentName) {
+        (deployment.request.project().clone(), deployment.request.environment.clone())
+    }
+
+    /// Who has the lane of a deployment, or is first in it.
+    fn holder(&self, deployment: &Deployment) -> Option<DeploymentId> {
+        let lane = self.lanes.get(&Self::lane(deployment))?;
+        lane.iter().find(|id| self.deployments[*id].started).or(lane.first()).copied()
+    }
+
+    fn plan(&mut self, id: DeploymentId, recorded: &Recorded, actor: &Actor, event: &PlanEvent) {
+        let seq = recorded.seq;
+        let by_planner = matches!(actor, Actor::Planner { .. });
+        if let PlanEvent::Requested { request } = event {
+            self.requested(id, seq, Deployment::new((**request).clone()));
+            return;
+        }
+        let Some(deployment) = self.deployments.get_mut(&id) else { return };
+        if deployment.ended.is_some() {
+            if by_planner {
+                self.broken(Rule::EndsOnce, seq, id, format!("{actor} went on after the end: {event:?}"));
+            }
+            return;
+        }
+        match event {
+            PlanEvent::Requested { .. } => {}
+            PlanEvent::Planned { plan, .. } => deployment.planned(plan),
+            PlanEvent::Paused { .. } => deployment.paused = true,
+            PlanEvent::Resumed => deployment.paused = false,
+            PlanEvent::CancelRequested { .. } => {
+                deployment.overdue |= by_planner && !deployment.cancelled;
+                deployment.cancelled = true;
+            }
+            PlanEvent::Started => self.started(id, recorded),
+            PlanEvent::Granted { tasks } => tasks.iter().for_each(|key| self.granted(id, key, recorded)),
+            PlanEvent::RetryScheduled { task, not_before } => {
+                if let Some(task) = deployment.tasks.get_mut(task)
+                    && let super::task::Place::Again { not_before: time @ None } = &mut task.place
+                {
+                    *time = Some(*not_before);
+                }
+            }
+            PlanEvent::StepSkipped { step, target, .. } => skip(deployment, step, target.as_ref()),
+            PlanEvent::Rejected { .. } => self.ended(id, seq, Outcome::Rejected),
+            PlanEvent::Finished { outcome, .. } => {
+                if let Some(what) = deployment.contradicts(*outcome) {
+                    self.broken(Rule::Ends, seq, id, what);
+                }
+                self.ended(id, seq, *outcome);
+            }
+        }
+    }
+
+    fn requested(&mut self, id: DeploymentId, seq: u64, mut deployment: Deployment) {
+        if self.deployments.contains_key(&id) || deployment.request.id != id {
+            self.broken(Rule::EndsOnce, seq, id, "it was requested twice, or under another id".to_owned());
+            return;
+        }
+        let lane = self.lanes.entry(Self::lane(&deployment)).or_default();
+        if deployment.request.queue == Queue::Reject && !lane.is_empty() {
+            deployment.ended = Some(Outcome::Rejected);
+        } else {
+            lane.push(id);
+        }
+        self.deployments.insert(id, deployment);
+    }
+
+    /// A start without room in the lane is void; one with room counts.
+    fn started(&mut self, id: DeploymentId, recorded: &Recorded) {
+        let deployment = &self.deployments[&id];
+        let lane = &self.lanes[&Self::lane(deployment)];
+        let has_come = |id: &DeploymentId| self.deployments[id].request.not_before.is_none_or(|at| at <= recorded.at);
+        let taken = lane.iter().any(|other| self.deployments[other].started);
+        let room =
+            deployment.plan.is_some() && !deployment.paused && !taken && lane.iter().find(|d| has_come(d)) == Some(&id);
+        if let Some(deployment) = self.deployments.get_mut(&id).filter(|_| room) {
+            deployment.started = true;
+        }
+    }
+
+    fn ended(&mut self, id: DeploymentId, seq: u64, outcome: Outcome) {
+        let Some(deployment) = self.deployments.get_mut(&id) else { return };
+        deployment.ended = Some(outcome);
+        let held = deployment.tasks.iter().find(|(_, task)| task.takes_slot()).map(|(key, _)| key.clone());
+        let lane = Self::lane(deployment);
+        self.lanes.entry(lane).or_default().retain(|other| *other != id);
+        if let Some(key) = held {
+            self.broken(Rule::Ends, seq, id, format!("it ended while {key} was under way"));
+        }
+    }
+
+    /// A grant without room is void; the claim that follows it all the same breaks what had no room.
+    fn granted(&mut self, id: DeploymentId, key: &TaskKey, recorded: &Recorded) {
+        let deployment = &self.deployments[&id];
+        let limit = deployment.request.targets.iter().find(|t| t.name == key.target).map(|t| t.parallelism.max(1));
+        let busy = self.busy.get(&key.target).copied().unwrap_or(0);
+        let admitted = deployment.may_grant(key, recorded.at).and_then(|()| match limit {
+            Some(limit) if busy >= limit => Err((Rule::Limits, format!("its target runs {busy} tasks already"))),
+            _ => Ok(()),
+        });
+        self.in_task(id, key, recorded.seq, |deployment| {
+            let task = deployment.tasks.get_mut(key)?;
+            match admitted {
+                Ok(()) => task.grant(),
+                Err(denied) => task.denied = Some(denied),
+            }
+            None
+        });
+    }
+
+    /// Changes a task and the slots that are counted over all.
+    fn in_task(
+        &mut self,
+        id: DeploymentId,
+        key: &TaskKey,
+        seq: u64,
+        change: impl FnOnce(&mut Deployment) -> Option<(Rule, String)>,
+    ) {
+        let Some(deployment) = self.deployments.get_mut(&id) else { return };
+        let takes = |deployment: &Deployment| deployment.tasks.get(key).map(super::task::Task::takes_slot);
+        let Some(before) = takes(deployment) else {
+            self.broken(Rule::Order, seq, id, format!("{key} is not part of the plan"));
+            return;
+        };
+        let wrong = change(deployment);
+        let after = takes(deployment).unwrap_or_default();
+        let over = deployment.ended.is_some();
+        let taken = self.busy.entry(key.target.clone()).or_default();
+        *taken = (*taken + u32::from(after)).saturating_sub(u32::from(before));
+        if let Some((rule, what)) = wrong {
+            self.broken(rule, seq, id, format!("{key}: {what}"));
+        } else if over {
+            self.broken(Rule::EndsOnce, seq, id, format!("{key} went on after the deployment's end"));
+        }
+    }
+
+    fn gate(
+        &mut self,
+        id: DeploymentId,
+        (step, scope): (&StepName, &GateScope),
+        recorded: &Recorded,
+        actor: &Actor,
+        event: &slipway_domain::event::GateEvent,
+    ) {
+        use slipway_domain::event::GateEvent;
+        let place = (recorded.seq, recorded.at);
+        let Some(deployment) = self.deployments.get_mut(&id) else { return };
+        let wrong = match scope {
+            GateScope::All => {
+                let early = matches!(event, GateEvent::Opened { .. }).then(|| deployment.may_run(step).err()).flatten();
+                // What a lagging planner still opens after a cancel, nobody needs to answer.
+                let early =
+                    early.filter(|(rule, _)| *rule != Rule::Cancel).map(|(_, why)| format!("it was opened, but {why}"));
+                let request = deployment.request.clone();
+                let plan = deployment.plan.clone();
+                let approval = plan.as_ref().and_then(|plan| match &plan.step(step)?.step.action {
+                    Action::Approval(approval) => Some(approval),
+                    _ => None,
+                });
+                let Some((approval, gate)) = approval.zip(deployment.gates.get_mut(step)) else { return };
+                let asked = Asked { teams: &approval.teams, approvals: Some(approval.votes) };
+                gate.take(place, actor, event, (&request, asked)).err().or(early)
+            }
+            GateScope::Target(target) => {
+                let key = TaskKey::new(step.clone(), target.clone());
+                let guided = deployment.request.guided_failure.clone().unwrap_or_default();
+                let asked = Asked { teams: &guided.teams, approvals: None };
+                let request = &deployment.request;
+                let gate = deployment.guidance.entry(key.clone()).or_default();
+                let wrong = gate.take(place, actor, event, (request, asked)).err();
+                if let GateEvent::Decided { verdict, .. } = event {
+                    if let Some(task) = deployment.tasks.get_mut(&key) {
+                        task.guide(recorded.at, *verdict);
+                    }
+                    if *verdict == Verdict::Exclude {
+                        let rest = deployment.tasks.iter_mut().filter(|(other, _)| other.target == key.target);
+                        rest.for_each(|(_, task)| task.skip());
+                    }
+                }
+                wrong
+            }
+        };
+        if let Some(what) = wrong {
+            self.broken(Rule::Gate, recorded.seq, id, format!("gate {step}: {what}"));
+        }
+    }
+}
+
+fn skip(deployment: &mut Deployment, step: &StepName, target: Option<&TargetName>) {
+    if deployment.gates.contains_key(step) {
+        if target.is_none() && deployment.gates[step].decided.is_none() {
+            deployment.passed_by.insert(step.clone());
+        }
+        return;
+    }
+    let tasks = deployment.tasks.iter_mut();
+    tasks
+        .filter(|(key, _)| key.step == *step && target.is_none_or(|target| key.target == *target))
+        .for_each(|(_, task)| task.skip());
+}

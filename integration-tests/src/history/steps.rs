@@ -1,0 +1,220 @@
+//! One deployment as the log's facts tell it, and when its steps may run.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use slipway_domain::{
+    event::{Outcome, Verdict},
+    id::TaskKey,
+    manifest::{Action, ResultCondition},
+    name::{StepName, TargetName},
+    plan::{Plan, PlannedStep, Runs},
+    release::Request,
+};
+
+use super::{
+    Rule,
+    gates::Gate,
+    task::{Patience, Place, Task},
+};
+
+/// One deployment.
+#[derive(Debug, Clone)]
+pub struct Deployment {
+    pub request: Request,
+    pub plan: Option<Plan>,
+    pub tasks: BTreeMap<TaskKey, Task>,
+    pub gates: BTreeMap<StepName, Gate>,
+    /// Gates at failed tasks.
+    pub guidance: BTreeMap<TaskKey, Gate>,
+    /// Gates that were left out.
+    pub passed_by: BTreeSet<StepName>,
+    pub started: bool,
+    pub paused: bool,
+    pub cancelled: bool,
+    /// The planner itself stopped it, because its time was over.
+    pub overdue: bool,
+    pub ended: Option<Outcome>,
+}
+
+impl Deployment {
+    pub fn new(request: Request) -> Self {
+        Self {
+            request,
+            plan: None,
+            tasks: BTreeMap::new(),
+            gates: BTreeMap::new(),
+            guidance: BTreeMap::new(),
+            passed_by: BTreeSet::new(),
+            started: false,
+            paused: false,
+            cancelled: false,
+            overdue: false,
+            ended: None,
+        }
+    }
+
+    pub fn planned(&mut self, plan: &Plan) {
+        for step in &plan.steps {
+            match &step.runs {
+                Runs::On(targets) => {
+                    let keys = targets.iter().map(|target| TaskKey::new(step.name().clone(), target.clone()));
+                    self.tasks.extend(keys.map(|key| (key, Task::new())));
+                }
+                Runs::Gate => {
+                    self.gates.insert(step.name().clone(), Gate::default());
+                    if matches!(&step.step.action, Action::Approval(approval) if approval.slack.is_some()) {
+                        self.tasks.insert(TaskKey::new(step.name().clone(), TargetName::notifier()), Task::new());
+                    }
+                }
+            }
+        }
+        for done in self.request.retries.iter().flat_map(|retries| &retries.done) {
+            if self.gates.contains_key(&done.task.step) {
+                self.passed_by.insert(done.task.step.clone());
+            } else if let Some(task) = self.tasks.get_mut(&done.task) {
+                task.place = Place::Good;
+            }
+        }
+        self.plan = Some(plan.clone());
+    }
+
+    pub fn step(&self, name: &StepName) -> Option<&PlannedStep> {
+        self.plan.as_ref()?.step(name)
+    }
+
+    /// What a task's step makes of its failures.
+    pub fn patience(&self, step: &StepName) -> Patience {
+        let retry = self.step(step).and_then(|step| step.step.retry.as_ref());
+        let asks = self.request.guided_failure.is_some() && !self.cancelled;
+        Patience { attempts: retry.map_or(1, |retry| retry.attempts.max(1)), asks }
+    }
+
+    /// Its tasks; the announcement of a gate is none of them.
+    pub fn tasks_of<'a>(&'a self, step: &'a StepName) -> impl Iterator<Item = &'a Task> + 'a {
+        let gate = self.gates.contains_key(step);
+        self.tasks.iter().filter(move |(key, _)| !gate && key.step == *step).map(|(_, task)| task)
+    }
+
+    fn is_settled(&self, step: &StepName) -> bool {
+        match self.gates.get(step) {
+            Some(gate) => gate.decided.is_some() || self.passed_by.contains(step),
+            None => self.tasks_of(step).all(Task::is_over),
+        }
+    }
+
+    fn has_failed(&self, step: &StepName) -> bool {
+        match self.gates.get(step) {
+            Some(gate) => gate.decided == Some(Verdict::Reject),
+            None => {
+                let rolling = self.step(step).and_then(|step| step.step.rolling.as_ref());
+                let bad = self.tasks_of(step).filter(|task| task.place == Place::Bad).count();
+                bad > rolling.map_or(0, |rolling| rolling.max_failures as usize)
+            }
+        }
+    }
+
+    /// Every step before a step.
+    fn before(&self, name: &StepName) -> BTreeSet<StepName> {
+        let (mut found, mut next) = (BTreeSet::new(), vec![name.clone()]);
+        while let Some(step) = next.pop() {
+            for need in self.step(&step).map(|step| step.step.needs.as_slice()).unwrap_or_default() {
+                if found.insert(need.clone()) {
+                    next.push(need.clone());
+                }
+            }
+        }
+        found
+    }
+
+    /// Whether a step's predecessors and its `when` let it run; the promise that it would break.
+    pub fn may_run(&self, name: &StepName) -> Result<(), (Rule, String)> {
+        let Some(step) = self.step(name) else { return Err((Rule::Order, "it is not part of the plan".to_owned())) };
+        let when = step.step.when.result;
+        if self.cancelled && when != ResultCondition::Always {
+            return Err((Rule::Cancel, "the deployment was cancelled".to_owned()));
+        }
+        let at_gate = |step: &StepName| if self.gates.contains_key(step) { Rule::Gate } else { Rule::Order };
+        let mut looks_at = self.before(name);
+        if looks_at.is_empty() && when != ResultCondition::Success {
+            let steps = self.plan.iter().flat_map(|plan| &plan.steps);
+            let deciding = steps.filter(|step| step.step.when.result == ResultCondition::Success);
+            looks_at = deciding.map(|step| step.name().clone()).collect();
+        }
+        if let Some(open) = looks_at.iter().find(|step| !self.is_settled(step)) {
+            return Err((at_gate(open), format!("step {open} has not ended")));
+        }
+        let failed = looks_at.iter().find(|step| self.has_failed(step));
+        match (when, failed) {
+            (ResultCondition::Success, Some(failed)) => {
+                Err((at_gate(failed), format!("step {failed} did not succeed")))
+            }
+            (ResultCondition::Failure, None) => Err((Rule::Order, "nothing failed before it".to_owned())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the step's window and tolerance have room for a task that has not begun.
+    pub fn has_room(&self, name: &StepName) -> Result<(), (Rule, String)> {
+        let Some(rolling) = self.step(name).and_then(|step| step.step.rolling.as_ref()) else { return Ok(()) };
+        let bad = self.tasks_of(name).filter(|task| task.place == Place::Bad).count();
+        let begun = self.tasks_of(name).filter(|task| !task.is_over() && task.place != Place::Pending).count();
+        if bad > rolling.max_failures as usize {
+            return Err((Rule::Limits, format!("{bad} targets failed before it")));
+        }
+        if begun >= rolling.window.max(1) as usize {
+            return Err((
+                Rule::Limits,
+                format!("{begun} targets are in progress, and the window is {}", rolling.window),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether a task may be granted, as far as its own deployment goes.
+    pub fn may_grant(&self, key: &TaskKey, at: DateTime<Utc>) -> Result<(), (Rule, String)> {
+        let no = |rule, why: &str| Err((rule, why.to_owned()));
+        if !self.started || self.paused {
+            return no(Rule::Limits, "the deployment had not started, or was paused");
+        }
+        let Some(task) = self.tasks.get(key) else { return no(Rule::Order, "it is not part of the plan") };
+        if let Some(gate) = self.gates.get(&key.step) {
+            let open = gate.is_open() && !self.passed_by.contains(&key.step) && task.place == Place::Pending;
+            return if open { Ok(()) } else { no(Rule::Gate, "there is nothing to announce") };
+        }
+        self.may_run(&key.step)?;
+        match task.place {
+            Place::Pending => self.has_room(&key.step),
+            Place::Again { not_before: Some(time) } if time <= at => Ok(()),
+            Place::Again { .. } => no(Rule::Order, "its retry had not come"),
+            _ => no(Rule::OneHolder, "it was granted before"),
+        }
+    }
+
+    /// Whether it waits for a person.
+    pub fn waits_for_person(&self) -> bool {
+        self.paused || self.gates.values().chain(self.guidance.values()).any(Gate::is_open)
+    }
+
+    /// What is wrong with an end, looking at its steps.
+    pub fn contradicts(&self, outcome: Outcome) -> Option<String> {
+        if let Some((key, _)) = self
+            .tasks
+            .iter()
+            .find(|(key, t)| t.takes_slot() || (self.started && !t.is_over() && !self.gates.contains_key(&key.step)))
+        {
+            return Some(format!("it ended, and {key} did not"));
+        }
+        let steps = || self.plan.iter().flat_map(|plan| &plan.steps);
+        let failed =
+            steps().filter(|s| s.step.when.result == ResultCondition::Success).find(|s| self.has_failed(s.name()));
+        match (outcome, failed) {
+            (Outcome::Succeeded, _) if self.cancelled => Some("it succeeded after a cancel".to_owned()),
+            (Outcome::Succeeded, Some(step)) => Some(format!("it succeeded, and step {} did not", step.name())),
+            (Outcome::Succeeded, None) if !self.started => Some("it succeeded without a start".to_owned()),
+            (Outcome::Failed, None) if !self.overdue => Some("it failed, and no step did".to_owned()),
+            (Outcome::Cancelled, _) if !self.cancelled => Some("it was cancelled by nobody".to_owned()),
+            _ => None,
+        }
+    }
+}
