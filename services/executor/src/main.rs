@@ -8,28 +8,22 @@ mod simulate;
 mod steps;
 mod task;
 
+use std::process::ExitCode;
+
 use anyhow::Context;
 use clap::Parser;
 use slipway_bus::Bus;
-use slipway_service::{Command, crypto, ops, readiness::Readiness, shutdown, telemetry};
+use slipway_service::{ops, program, readiness::Readiness};
+use tokio_util::sync::CancellationToken;
 
 use crate::{settings::Settings, steps::Steps};
 
-fn main() -> anyhow::Result<()> {
-    crypto::install();
+fn main() -> ExitCode {
     let settings = Settings::parse();
-    match settings.command.unwrap_or_default() {
-        Command::Config => settings.print(),
-        Command::Run => {
-            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            runtime.block_on(run(settings))
-        }
-    }
+    program::main("slipway-executor", settings.command, &settings.effective(), |shutdown| run(settings, shutdown))
 }
 
-async fn run(settings: Settings) -> anyhow::Result<()> {
-    let telemetry = telemetry::init("slipway-executor");
-    let shutdown = shutdown::token();
+async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
     let readiness = Readiness::new(&["nats", "worker"]);
     let operators = tokio::spawn(ops::serve(settings.address(), ops::router(readiness.clone()), shutdown.clone()));
     let steps = Steps::new(settings.worker_docker.clone(), settings::probe_client()?);
@@ -51,6 +45,5 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     };
     shutdown.cancel();
     operators.await.context("the operators' endpoint")??;
-    telemetry.shutdown();
     result
 }

@@ -1,7 +1,6 @@
 //! Settings of an executor: flags, or `SLIPWAY_*` variables.
 
 use std::{
-    io::Write,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -100,8 +99,8 @@ impl Settings {
         self.state_dir.clone().unwrap_or_else(|| Path::new("/var/lib/slipway").join(&self.id))
     }
 
-    /// The effective settings, without secrets, on stdout.
-    pub fn print(&self) -> anyhow::Result<()> {
+    /// The effective settings, without secrets.
+    pub fn effective(&self) -> String {
         let settings = serde_json::json!({
             "id": self.id,
             "nats_url": self.nats.redacted_url(),
@@ -114,8 +113,7 @@ impl Settings {
             "state_dir": self.state_dir(),
             "simulate": self.simulate.shown(),
         });
-        writeln!(std::io::stdout(), "{settings:#}")?;
-        Ok(())
+        format!("{settings:#}\n")
     }
 }
 

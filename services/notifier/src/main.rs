@@ -13,7 +13,6 @@ mod votes;
 mod web;
 
 use std::{
-    io::Write as _,
     process::ExitCode,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -23,7 +22,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use slipway_bus::{Bus, BusConfig, BusError};
 use slipway_domain::{name::TargetName, presence::Role};
-use slipway_service::{Command, ops, readiness::Readiness, shutdown, telemetry};
+use slipway_service::{Command, ops, program, readiness::Readiness};
 use slipway_worker::WorkerConfig;
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -50,26 +49,8 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let outcome = match cli.command.unwrap_or_default() {
-        Command::Config => std::io::stdout().write_all(cli.settings.redacted().as_bytes()).context("stdout"),
-        Command::Run => start(cli.settings),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "slipway-notifier: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-#[tokio::main]
-async fn start(settings: Settings) -> anyhow::Result<()> {
-    let telemetry = telemetry::init("slipway-notifier");
-    let outcome = run(settings, shutdown::token()).await;
-    telemetry.shutdown();
-    outcome
+    let Cli { command, settings } = Cli::parse();
+    program::main("slipway-notifier", command, &settings.redacted(), |shutdown| run(settings, shutdown))
 }
 
 /// Serves until shutdown, or until one part can not go on.

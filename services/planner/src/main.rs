@@ -10,13 +10,13 @@ mod planner;
 mod rings;
 mod settings;
 
-use std::{io::Write as _, process::ExitCode};
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser;
 use slipway_bus::{Bus, BusConfig};
 use slipway_domain::presence::Role;
-use slipway_service::{Command, ops, readiness::Readiness, shutdown, telemetry};
+use slipway_service::{Command, ops, program, readiness::Readiness};
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::Settings;
@@ -32,26 +32,8 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let outcome = match cli.command.unwrap_or_default() {
-        Command::Config => std::io::stdout().write_all(cli.settings.redacted().as_bytes()).context("stdout"),
-        Command::Run => start(cli.settings),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "slipway-planner: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-#[tokio::main]
-async fn start(settings: Settings) -> anyhow::Result<()> {
-    let telemetry = telemetry::init("slipway-planner");
-    let outcome = run(settings, shutdown::token()).await;
-    telemetry.shutdown();
-    outcome
+    let Cli { command, settings } = Cli::parse();
+    program::main("slipway-planner", command, &settings.redacted(), |shutdown| run(settings, shutdown))
 }
 
 async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {

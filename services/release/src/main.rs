@@ -24,13 +24,13 @@ mod story;
 mod web;
 mod world;
 
-use std::{io::Write as _, sync::Arc};
+use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use clap::Parser as _;
 use slipway_bus::{Bus, BusConfig};
 use slipway_domain::{name::HolderName, presence::Role};
-use slipway_service::{Command, ops, readiness::Readiness, shutdown, telemetry};
+use slipway_service::{ops, program, readiness::Readiness};
 use slipway_store::Store;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -40,21 +40,12 @@ use crate::{
     settings::{Cli, PORT, Settings},
 };
 
-fn main() -> anyhow::Result<()> {
-    let cli = Cli::parse();
-    match cli.command.unwrap_or_default() {
-        Command::Config => Ok(std::io::stdout().write_all(cli.settings.effective().as_bytes())?),
-        Command::Run => tokio::runtime::Runtime::new()?.block_on(async {
-            let telemetry = telemetry::init("slipway-release");
-            let result = run(cli.settings).await;
-            tokio::task::spawn_blocking(|| telemetry.shutdown()).await?;
-            result
-        }),
-    }
+fn main() -> ExitCode {
+    let Cli { command, settings } = Cli::parse();
+    program::main("slipway-release", command, &settings.effective(), |shutdown| run(settings, shutdown))
 }
 
-async fn run(settings: Settings) -> anyhow::Result<()> {
-    let shutdown = shutdown::token();
+async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
     let id = HolderName::new(settings.id.clone()).context("SLIPWAY_ID")?;
     let app = tokio::select! {
         () = shutdown.cancelled() => return Ok(()),

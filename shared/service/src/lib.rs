@@ -5,6 +5,7 @@
 pub mod args;
 pub mod crypto;
 pub mod ops;
+pub mod program;
 pub mod readiness;
 pub mod shutdown;
 pub mod telemetry;

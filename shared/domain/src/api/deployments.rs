@@ -1,0 +1,300 @@
+//! Deployments: asked for, listed, shown, followed.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use crate::{
+    api::GateView,
+    event::{Actor, Outcome},
+    id::{DeploymentId, TaskKey},
+    image::ImageRef,
+    name::{EnvironmentName, HolderName, PackageName, ProjectName, StepName, TargetName},
+    order::Outputs,
+    plan::Plan,
+};
+
+/// `POST /api/v1/deployments`, with an optional `Idempotency-Key` header.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateDeployment {
+    /// The project.
+    pub project: ProjectName,
+    /// The release's version.
+    pub version: String,
+    /// Where to.
+    pub environment: EnvironmentName,
+    /// Steps to leave out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skip: Vec<StepName>,
+    /// Start no earlier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<DateTime<Utc>>,
+    /// Ask a person about failed tasks, also where project and environment do not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub guided_failure: bool,
+}
+
+impl CreateDeployment {
+    /// A deployment without options.
+    pub fn new(project: ProjectName, version: impl Into<String>, environment: EnvironmentName) -> Self {
+        Self { project, version: version.into(), environment, skip: Vec::new(), at: None, guided_failure: false }
+    }
+}
+
+/// 202: the deployment is in the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// The deployment.
+    pub id: DeploymentId,
+    /// Its place in the log; pass as `?at_least=` to read your own write.
+    pub seq: u64,
+}
+
+/// Where a deployment is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// In the log, not planned yet.
+    Requested,
+    /// Planned; an earlier deployment holds the environment.
+    Queued,
+    /// Steps run, or may.
+    Running,
+    /// Nothing can run before a person decides.
+    WaitingForPerson,
+    /// Somebody paused it: what runs goes on, nothing new starts.
+    Paused,
+    /// Somebody cancelled; what runs is being ended.
+    Cancelling,
+    /// Over; see outcome.
+    Finished,
+}
+
+impl Status {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::WaitingForPerson => "waiting-for-person",
+            Self::Paused => "paused",
+            Self::Cancelling => "cancelling",
+            Self::Finished => "finished",
+        }
+    }
+}
+
+/// A deployment in a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeploymentSummary {
+    /// Its id.
+    pub id: DeploymentId,
+    /// The sequence of its `Requested`.
+    pub seq: u64,
+    /// Its project.
+    pub project: ProjectName,
+    /// Its environment.
+    pub environment: EnvironmentName,
+    /// The release's version.
+    pub version: String,
+    /// Where it is.
+    pub status: Status,
+    /// How it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// Why it did not succeed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Who asked.
+    pub requested_by: Actor,
+    /// When.
+    pub requested_at: DateTime<Utc>,
+    /// When it took the lane.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it was over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+/// A deployment with its steps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeploymentView {
+    /// What the list has.
+    #[serde(flatten)]
+    pub summary: DeploymentSummary,
+    /// The sequence that this view was folded up to.
+    pub at_seq: u64,
+    /// The images.
+    pub packages: BTreeMap<PackageName, ImageRef>,
+    /// The plan's digest, once planned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan_digest: Option<String>,
+    /// All problems, if it was rejected.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
+    /// The steps in plan order.
+    pub steps: Vec<StepView>,
+}
+
+/// One step of a deployment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepView {
+    /// Its name.
+    pub name: StepName,
+    /// Its kind.
+    pub kind: String,
+    /// What it needs.
+    pub needs: Vec<StepName>,
+    /// Its layer in the drawing.
+    pub rank: u32,
+    /// Its tasks.
+    pub tasks: Vec<TaskView>,
+    /// Its gate, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GateView>,
+    /// Why it was left out, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
+}
+
+/// Where a task is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TaskStatus {
+    /// Waits for what it needs, for its window or for a slot.
+    Pending,
+    /// Failed, will be tried again.
+    RetryScheduled,
+    /// Failed; a person is asked whether to retry, ignore, exclude its target, or leave it failed.
+    NeedsGuidance,
+    /// May be claimed.
+    Granted,
+    /// A holder works on it.
+    Running,
+    /// Done.
+    Succeeded,
+    /// Not done.
+    Failed,
+    /// Failed, and a person said to go on all the same.
+    Ignored,
+    /// Left out.
+    Skipped,
+    /// Stopped.
+    Cancelled,
+    /// Nobody can tell.
+    Unknown,
+}
+
+impl TaskStatus {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::RetryScheduled => "retry-scheduled",
+            Self::NeedsGuidance => "needs-guidance",
+            Self::Ignored => "ignored",
+            Self::Granted => "granted",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+            Self::Cancelled => "cancelled",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// One task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskView {
+    /// Where it runs.
+    pub target: TargetName,
+    /// Where it is.
+    pub status: TaskStatus,
+    /// The newest attempt; 0 before the first.
+    pub attempt: u32,
+    /// Who holds it or held it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<HolderName>,
+    /// When the newest attempt was claimed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<DateTime<Utc>>,
+    /// Why it failed or was skipped, or what is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// The last lines it printed, if it failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tail: Vec<String>,
+    /// What it gave to later steps.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: Outputs,
+    /// What people are or were asked about its failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guidance: Option<GateView>,
+}
+
+/// `GET /api/v1/deployments/{id}/plan`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanView {
+    /// Its digest.
+    pub digest: String,
+    /// The plan.
+    pub plan: Plan,
+}
+
+/// `POST /api/v1/deployments/{id}/cancel` and `…/pause`
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cancel {
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// One line of `…/logs`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// Its place in the log stream.
+    pub seq: u64,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// The step.
+    pub step: StepName,
+    /// The target.
+    pub target: TargetName,
+    /// The attempt.
+    pub attempt: u32,
+    /// `out` or `err` of the container, or `slipway` for what the executor says.
+    pub stream: String,
+    /// The text, masked, without a line end.
+    pub text: String,
+}
+
+/// One event of `…/events`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EventView {
+    /// Its sequence; also the SSE id.
+    pub seq: u64,
+    /// The server's time.
+    pub at: DateTime<Utc>,
+    /// Who.
+    pub actor: Actor,
+    /// In words, such as `web@web-01 claimed by executor exec-1 (attempt 1)`.
+    pub text: String,
+    /// The events as the log has them.
+    pub events: serde_json::Value,
+    /// `plan`, `task` or `gate`.
+    pub family: String,
+    /// The task, for tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskKey>,
+    /// The gate's step, for gates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<StepName>,
+}

@@ -1,0 +1,101 @@
+//! What something waits for.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    event::Actor,
+    id::DeploymentId,
+    name::{HolderName, StepName, TargetName, TeamName},
+};
+
+/// One thing of `GET /api/v1/deployments/{id}/why` that waits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// The step; none if it is the deployment as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<StepName>,
+    /// The target; none if it is the step as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<TargetName>,
+    /// What for.
+    #[serde(flatten)]
+    pub reason: WaitingReason,
+}
+
+/// What something waits for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "waits-for", rename_all = "kebab-case")]
+pub enum WaitingReason {
+    /// A planner's next decision; longer than a moment only when no planner runs.
+    Planner,
+    /// Another deployment to leave the environment.
+    Lane {
+        /// Which one.
+        held_by: DeploymentId,
+    },
+    /// Its scheduled start.
+    Scheduled {
+        /// When.
+        at: DateTime<Utc>,
+    },
+    /// Somebody to resume it.
+    Paused {
+        /// Who paused it.
+        by: Actor,
+        /// Why.
+        reason: String,
+    },
+    /// Other steps to end.
+    Needs {
+        /// Which.
+        steps: Vec<StepName>,
+    },
+    /// People.
+    People {
+        /// Of these teams; anyone's who may deploy if empty.
+        teams: Vec<TeamName>,
+        /// The opening that their votes name.
+        opened: u64,
+        /// When it counts as rejected.
+        expires: DateTime<Utc>,
+    },
+    /// A place in the step's rolling window.
+    Window,
+    /// A slot of its target.
+    TargetBusy {
+        /// How many tasks may run there.
+        limit: u32,
+    },
+    /// Its next attempt.
+    Retry {
+        /// When.
+        at: DateTime<Utc>,
+        /// Why the last one failed.
+        failure: String,
+    },
+    /// An executor to claim it.
+    Executor {
+        /// Since when it may be claimed.
+        since: DateTime<Utc>,
+    },
+    /// An executor to claim it, and none serves the target.
+    TargetAbsent {
+        /// Since when it may be claimed.
+        since: DateTime<Utc>,
+    },
+    /// Its end: it is being done.
+    Running {
+        /// By whom.
+        holder: HolderName,
+        /// The attempt.
+        attempt: u32,
+        /// Since when.
+        since: DateTime<Utc>,
+    },
+    /// Somebody to repair it: its history has an impossible entry.
+    Corrupt {
+        /// Which.
+        fact: String,
+    },
+}
