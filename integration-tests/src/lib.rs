@@ -5,6 +5,7 @@
 //! own, so that many can run side by side on one Docker engine. Nothing here knows a rule of
 //! Slipway: the tests say what must be true.
 
+pub mod chaos;
 pub mod client;
 pub mod containers;
 pub mod history;
@@ -19,4 +20,5 @@ pub mod settings;
 pub mod shop;
 pub mod slack;
 pub mod stack;
+pub mod tiny_image;
 pub mod wait;

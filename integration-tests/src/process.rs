@@ -63,6 +63,19 @@ impl Process {
         Ok(())
     }
 
+    /// Sends a signal, such as `STOP`; nothing if it does not run.
+    pub async fn signal(&self, signal: &str) -> Result<()> {
+        if let Some(pid) = self.child.as_ref().and_then(Child::id) {
+            Command::new("kill").arg(format!("-{signal}")).arg(pid.to_string()).status().await?;
+        }
+        Ok(())
+    }
+
+    /// Whether it was started and has not ended.
+    pub fn is_running(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
     /// SIGTERM; the exit code, or none if it did not end in 30 s and was killed.
     pub async fn terminate(&mut self) -> Result<Option<i32>> {
         let Some(mut child) = self.child.take() else { return Ok(None) };

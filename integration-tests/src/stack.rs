@@ -25,6 +25,8 @@ pub struct Wanted {
     pub database: Option<String>,
     /// How many executors; 0 means one.
     pub executors: usize,
+    /// How many planners; 0 means one. The second is `planner-2`.
+    pub planners: usize,
     /// More environment variables for every service.
     pub variables: Vec<(String, String)>,
     /// More environment variables for the notifier.
@@ -58,15 +60,17 @@ impl Stack {
         let folder = tempfile::Builder::new().prefix("slipway-stack-").tempdir()?;
         let id = uuid::Uuid::new_v4().simple().to_string()[..8].to_owned();
         let executors: Vec<String> = (1..=wanted.executors.max(1)).map(|n| format!("executor-{n}")).collect();
+        let planners: Vec<String> = (2..=wanted.planners).map(|n| format!("planner-{n}")).collect();
+        let more = || planners.iter().chain(&executors).map(String::as_str);
         let mut ports = BTreeMap::new();
-        for name in ["nats", "release", "planner", "notifier"].into_iter().chain(executors.iter().map(String::as_str)) {
+        for name in ["nats", "release", "planner", "notifier"].into_iter().chain(more()) {
             ports.insert(name.to_owned(), ports::reserve()?);
         }
-        let nats = nats_process(&folder, &ports["nats"], &executors, &id).await?;
+        let nats = nats_process(&folder, &ports["nats"], &executors, &planners, &id).await?;
         let admin = Client::new(format!("http://{}", ports["release"].address()), None);
         let mut stack = Self { services: BTreeMap::new(), registry: None, id, folder, admin, nats, ports };
         stack.nats.start()?;
-        for name in ["release", "planner", "notifier"].into_iter().chain(executors.iter().map(String::as_str)) {
+        for name in ["release", "planner", "notifier"].into_iter().chain(more()) {
             let process = stack.service(name, &wanted);
             stack.services.insert(name.to_owned(), process);
             stack.restart(name)?;
@@ -83,7 +87,7 @@ impl Stack {
         let role = name.split("-").next().unwrap_or(name);
         let listen = self.ports[name].address();
         let mut process = Process::new(name, settings::own(&format!("slipway-{role}")), self.folder.path())
-            .env("SLIPWAY_ID", if role == "executor" { name.to_owned() } else { format!("{name}-1") })
+            .env("SLIPWAY_ID", if name.contains('-') { name.to_owned() } else { format!("{name}-1") })
             .env("SLIPWAY_LISTEN", listen)
             .env("SLIPWAY_NATS_URL", format!("nats://{}", self.ports["nats"].address()))
             .env("SLIPWAY_NATS_CREDS", self.seed(name))
@@ -162,6 +166,11 @@ impl Stack {
     /// `kill -9` of a service or of `nats`.
     pub async fn kill(&mut self, name: &str) -> Result<()> {
         self.process(name).kill().await
+    }
+
+    /// The names of all processes but the registry.
+    pub fn names(&self) -> Vec<String> {
+        self.services.keys().cloned().chain(["nats".to_owned()]).collect()
     }
 
     /// Waits until every service says that it is usable.
@@ -243,7 +252,13 @@ impl Stack {
     }
 }
 
-async fn nats_process(folder: &TempDir, port: &Port, executors: &[String], id: &str) -> Result<Process> {
+async fn nats_process(
+    folder: &TempDir,
+    port: &Port,
+    executors: &[String],
+    planners: &[String],
+    id: &str,
+) -> Result<Process> {
     let out = folder.path().join("nats");
     let (out_text, listen) = (out.display().to_string(), port.address());
     let slipway = settings::own("slipway");
@@ -252,6 +267,9 @@ async fn nats_process(folder: &TempDir, port: &Port, executors: &[String], id: &
     let executors: Vec<String> = executors.iter().map(rights).collect();
     for executor in &executors {
         arguments.extend(["--executor", executor.as_str()]);
+    }
+    for planner in planners {
+        arguments.extend(["--planner", planner.as_str()]);
     }
     machine::run(slipway, &arguments).await?;
     Ok(Process::new("nats", settings::nats_server(), folder.path()).arg("-c").arg(out.join("nats.conf")))

@@ -53,7 +53,7 @@ fn time(seconds: u64) -> DateTime<Utc> {
 
 fn request(n: u128, project_name: &str) -> Request {
     let text = format!(
-        "kind: Project\nname: shop\nlifecycle: l\npackages: {{web: {{feed: local, image: shop/web}}}}\n{STEPS}"
+        "kind: Project\nname: {project_name}\nlifecycle: l\npackages: {{web: {{feed: local, image: shop/web}}}}\n{STEPS}"
     );
     let Manifest::Project(project) = parse(None, &text).unwrap().remove(0) else { panic!("a project") };
     let digest = Digest::new(format!("sha256:{}", "a".repeat(64))).unwrap();

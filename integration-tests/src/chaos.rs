@@ -1,0 +1,161 @@
+//! Deployments under fire: processes are killed, frozen and started again at random while many
+//! deployments are requested, approved, rejected and cancelled, until all of them are over.
+//!
+//! Executors simulate, so nothing but Slipway itself is slow. What is drawn comes from a seed; what
+//! comes of it also depends on the machine, so a seed brings back the kind of trouble, not each event.
+
+mod faults;
+mod story;
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, bail};
+
+use self::{faults::Faults, story::Story};
+use crate::{
+    history::{self, Figures, Journal, Violation},
+    slack::LocalSlack,
+    stack::{Stack, Wanted},
+};
+
+/// What to do.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// What is drawn from.
+    pub seed: u64,
+    /// Deployments in all.
+    pub deployments: usize,
+    /// Over so many projects, which do not wait for one another.
+    pub projects: usize,
+    /// How long processes are hurt at most; earlier if all deployments are over.
+    pub faults_for: Duration,
+    /// Whether executors are also frozen for longer than their lease.
+    pub zombies: bool,
+    /// How long it may take after the last fault until all is over.
+    pub patience: Duration,
+}
+
+impl Plan {
+    /// As the environment says: `SLIPWAY_CHAOS_SEED`, `SLIPWAY_CHAOS_DEPLOYMENTS`. More deployments than usual make it a
+    /// long run, with zombies.
+    pub fn from_environment() -> Self {
+        let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+        let seed = number("SLIPWAY_CHAOS_SEED").unwrap_or_else(|| u64::from(uuid::Uuid::new_v4().as_fields().0));
+        let deployments = number("SLIPWAY_CHAOS_DEPLOYMENTS").map_or(12, |n| n.max(1) as usize);
+        let long = deployments > 20;
+        Self {
+            seed,
+            deployments,
+            projects: if long { 8 } else { 4 },
+            faults_for: Duration::from_secs(if long { 3600 } else { 20 }),
+            zombies: long,
+            patience: Duration::from_secs(if long { 300 } else { 90 }),
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Report {
+    /// Promises that were broken.
+    pub violations: Vec<Violation>,
+    /// What the history has.
+    pub figures: Figures,
+    /// Faults by kind and process.
+    pub faults: BTreeMap<String, usize>,
+    /// Deployments by outcome.
+    pub outcomes: BTreeMap<String, usize>,
+    /// Processes that ended by themselves, with their last words.
+    pub deaths: Vec<String>,
+    /// Until the last fault, and until the last deployment was over.
+    pub seconds: (f64, f64),
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Figures { deployments, entries, claims, lost, failed, effects, late } = self.figures;
+        writeln!(f, "{deployments} deployments in {:.1} s, faults for {:.1} s", self.seconds.1, self.seconds.0)?;
+        writeln!(f, "outcomes: {:?}", self.outcomes)?;
+        writeln!(f, "faults: {:?}", self.faults)?;
+        writeln!(f, "log: {entries} entries, {claims} claims, {lost} leases lost, {failed} attempts failed")?;
+        write!(f, "effects: {effects}, of them completed by a fenced holder: {late}")
+    }
+}
+
+/// The whole story on a stack of its own. Errs when a deployment is never over; broken promises are in the report.
+pub async fn run(plan: Plan) -> Result<Report> {
+    let slack = LocalSlack::start().await?;
+    let folder = tempfile::tempdir()?;
+    let journal = folder.path().join("journal");
+    let mut stack = Stack::start_with(wanted(plan, &slack, folder.path(), &journal)?).await?;
+    let story = Story::prepare(&mut stack, plan).await?;
+    let began = Instant::now();
+    let mut faults = Faults::new(plan);
+    let people = story.people();
+    tokio::pin!(people);
+    let over = tokio::select! {
+        result = faults.rage(&mut stack) => {
+            result?;
+            false
+        }
+        over = &mut people => {
+            over?;
+            true
+        }
+    };
+    let raged = began.elapsed();
+    faults.end(&mut stack).await?;
+    if !over {
+        match tokio::time::timeout(plan.patience, people).await {
+            Ok(over) => over?,
+            Err(_) => bail!(
+                "not over {} s after the last fault: {:#?}\n{}",
+                plan.patience.as_secs(),
+                story.open().await,
+                stack.tails()
+            ),
+        }
+    }
+    let seconds = (raged.as_secs_f64(), began.elapsed().as_secs_f64());
+    let outcomes = story.outcomes().await?;
+    let (history, journal) = (history::read(&stack).await?, Journal::read(&journal)?);
+    Ok(Report {
+        violations: history::check(&history, &journal),
+        figures: history::figures(&history, &journal),
+        faults: faults.done,
+        deaths: faults.deaths,
+        outcomes,
+        seconds,
+    })
+}
+
+/// Two planners, and two executors that serve the same targets and share a journal.
+fn wanted(plan: Plan, slack: &LocalSlack, folder: &Path, journal: &Path) -> Result<Wanted> {
+    let (token, secret) = (folder.join("token"), folder.join("secret"));
+    std::fs::write(&token, slack.token())?;
+    std::fs::write(&secret, slack.signing_secret())?;
+    let variables = [
+        ("SLIPWAY_SIMULATE", "true".to_owned()),
+        ("SLIPWAY_SIMULATE_DURATION", "50ms..800ms".to_owned()),
+        ("SLIPWAY_SIMULATE_FAILURES", "8".to_owned()),
+        ("SLIPWAY_SIMULATE_SEED", plan.seed.to_string()),
+        ("SLIPWAY_SIMULATE_JOURNAL", journal.display().to_string()),
+    ];
+    let notifier = [
+        ("SLIPWAY_SLACK_API_URL", slack.api_url()),
+        ("SLIPWAY_SLACK_TOKEN_FILE", token.display().to_string()),
+        ("SLIPWAY_SLACK_SIGNING_SECRET_FILE", secret.display().to_string()),
+    ];
+    let owned = |(name, value): (&str, String)| (name.to_owned(), value);
+    Ok(Wanted {
+        executors: 2,
+        planners: 2,
+        variables: variables.map(owned).into(),
+        notifier: notifier.map(owned).into(),
+        ..Wanted::default()
+    })
+}

@@ -1,0 +1,213 @@
+//! The people of the story: they request, approve, reject and cancel deployments through an API that
+//! is away again and again, and repeat themselves until they are heard.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use reqwest::{Method, StatusCode};
+use slipway_domain::{
+    api::{Accepted, DeploymentSummary, Status},
+    id::DeploymentId,
+};
+
+use super::Plan;
+use crate::{
+    client::Client,
+    ports,
+    registry::{Notify, Registry},
+    settings,
+    stack::Stack,
+    tiny_image,
+};
+
+/// Pause between two looks, and before something is said again.
+const AGAIN: Duration = Duration::from_millis(150);
+
+/// What becomes of a deployment if people have their way.
+#[derive(Debug, Clone, Copy)]
+enum Fate {
+    Approved,
+    Rejected,
+    CancelledAt(Instant),
+}
+
+/// The people, and what they want.
+pub struct Story {
+    plan: Plan,
+    admin: Client,
+    ana: Client,
+    projects: Vec<String>,
+    fates: Mutex<BTreeMap<DeploymentId, Fate>>,
+    _registry: Registry,
+}
+
+impl Story {
+    /// Applies projects and makes their releases.
+    pub async fn prepare(stack: &mut Stack, plan: Plan) -> Result<Self> {
+        let nobody = Notify { url: "http://127.0.0.1:9/".into(), authorization: String::new() };
+        let registry = Registry::start(stack.folder.path(), ports::reserve()?, &nobody).await?;
+        tiny_image::push(&registry.port.address(), "shop/app", "1.0.0").await?;
+        stack.secret("job-token", "canary-job-token").await?;
+        let projects: Vec<String> = (0..plan.projects).map(|n| stack.name(&format!("shop{n}"))).collect();
+        for version in 1..=plan.deployments.div_ceil(plan.projects) {
+            stack.apply(&manifests(stack, &registry.port.address(), &projects, version)).await?;
+            for project in &projects {
+                let body = serde_json::json!({ "version": format!("1.0.{version}"), "packages": { "app": "1.0.0" } });
+                let path = format!("/api/v1/projects/{project}/releases");
+                stack.admin.post::<serde_json::Value>(&path, &body).await?;
+            }
+        }
+        let ana = stack.person("ana", Some("ops")).await?;
+        let (admin, fates) = (stack.admin.clone(), Mutex::default());
+        Ok(Self { plan, admin, ana, projects, fates, _registry: registry })
+    }
+
+    /// Requests all deployments and attends to them until all are over.
+    pub async fn people(&self) -> Result<()> {
+        tokio::try_join!(self.request_all(), self.attend()).map(drop)
+    }
+
+    async fn request_all(&self) -> Result<()> {
+        let mut chance = StdRng::seed_from_u64(self.plan.seed + 1);
+        for n in 0..self.plan.deployments {
+            tokio::time::sleep(Duration::from_millis(chance.random_range(0..700))).await;
+            let fate = match chance.random_range(0..10) {
+                0 => Fate::Rejected,
+                1 => Fate::CancelledAt(Instant::now() + Duration::from_millis(chance.random_range(0..4000))),
+                _ => Fate::Approved,
+            };
+            let id = self.request(n).await?;
+            self.fates.lock().unwrap_or_else(PoisonError::into_inner).insert(id, fate);
+        }
+        Ok(())
+    }
+
+    /// Asks until there is an answer; the key makes it one deployment however often it is asked for.
+    async fn request(&self, n: usize) -> Result<DeploymentId> {
+        let project = &self.projects[n % self.projects.len()];
+        let version = format!("1.0.{}", n / self.projects.len() + 1);
+        let body = serde_json::json!({ "project": project, "version": version, "environment": "test" });
+        loop {
+            let request = self.admin.request(Method::POST, "/api/v1/deployments").json(&body);
+            if let Ok(answer) = request.header("Idempotency-Key", format!("chaos-{n}")).send().await {
+                let status = answer.status();
+                let text = answer.text().await.unwrap_or_default();
+                if status.is_success()
+                    && let Ok(accepted) = serde_json::from_str::<Accepted>(&text)
+                {
+                    return Ok(accepted.id);
+                }
+                ensure!(!status.is_client_error(), "deployment {n} was refused: {status}: {text}");
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// Looks after the deployments until all are requested and over.
+    async fn attend(&self) -> Result<()> {
+        loop {
+            tokio::time::sleep(AGAIN).await;
+            let Ok(all) = self.all().await else { continue };
+            let over = all.iter().filter(|one| one.status == Status::Finished).count();
+            if over == self.plan.deployments {
+                return Ok(());
+            }
+            for one in all.iter().filter(|one| one.status != Status::Finished) {
+                self.speak(one).await?;
+            }
+        }
+    }
+
+    async fn speak(&self, one: &DeploymentSummary) -> Result<()> {
+        let fate = self.fates.lock().unwrap_or_else(PoisonError::into_inner).get(&one.id).copied();
+        let (client, path, body) = match fate {
+            Some(Fate::CancelledAt(time)) if Instant::now() >= time && one.status != Status::Cancelling => {
+                (&self.admin, "cancel", serde_json::json!({ "reason": "chaos" }))
+            }
+            Some(fate) if one.status == Status::WaitingForPerson => {
+                let verdict = if matches!(fate, Fate::Rejected) { "reject" } else { "approve" };
+                (&self.ana, "gates/sign-off", serde_json::json!({ "verdict": verdict }))
+            }
+            _ => return Ok(()),
+        };
+        let path = format!("/api/v1/deployments/{}/{path}", one.id);
+        // It may be too late for it, or the API away; what counts is what the next look shows.
+        if let Ok(answer) = client.request(Method::POST, &path).json(&body).send().await {
+            let status = answer.status();
+            let forbidden = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::BAD_REQUEST];
+            ensure!(!forbidden.contains(&status), "{path}: {status}: {}", answer.text().await.unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    /// Every deployment.
+    async fn all(&self) -> Result<Vec<DeploymentSummary>> {
+        let mut all = Vec::new();
+        for project in &self.projects {
+            all.extend(
+                self.admin
+                    .get::<Vec<DeploymentSummary>>(&format!("/api/v1/deployments?project={project}&limit=200"))
+                    .await?,
+            );
+        }
+        Ok(all)
+    }
+
+    /// Those that are not over, and why.
+    pub async fn open(&self) -> Vec<serde_json::Value> {
+        let mut open = Vec::new();
+        for one in self.all().await.unwrap_or_default().into_iter().filter(|one| one.status != Status::Finished) {
+            let why = self.admin.get(&format!("/api/v1/deployments/{}/why", one.id)).await;
+            let why: serde_json::Value = why.unwrap_or_else(|error| error.to_string().into());
+            open.push(serde_json::json!({ "id": one.id, "project": one.project, "status": one.status, "why": why }));
+        }
+        open
+    }
+
+    /// How many ended how.
+    pub async fn outcomes(&self) -> Result<BTreeMap<String, usize>> {
+        let mut outcomes = BTreeMap::new();
+        for one in self.all().await? {
+            let outcome = one.outcome.with_context(|| format!("{} is not over", one.id))?;
+            *outcomes.entry(outcome.to_string()).or_default() += 1;
+        }
+        Ok(outcomes)
+    }
+}
+
+/// One environment with three targets that all projects share, and a process with a step of every simulated kind.
+fn manifests(stack: &Stack, registry: &str, projects: &[String], version: usize) -> String {
+    let mut text = format!(
+        "kind: Feed\nname: local\nregistry: {registry}\nplain-http: true\n---\nkind: Environment\nname: test\n---\n\
+         kind: Lifecycle\nname: short\nphases:\n  - {{name: Test, environments: [test]}}\n---\n\
+         kind: Team\nname: ops\nmembers: [ana]\n"
+    );
+    for target in stack.target_names() {
+        let docker = settings::docker();
+        text += &format!(
+            "---\nkind: Target\nname: {target}\nenvironments: [test]\nroles: [web]\ndocker: {docker}\nparallelism: 2\n"
+        );
+    }
+    let files: Vec<String> = (1..=version).map(|n| format!("{n:03}.sql: 'create table t{n} (x int)'")).collect();
+    for project in projects {
+        text += &format!(
+            "---\nkind: Project\nname: {project}\nlifecycle: short\npackages:\n  app: {{feed: local, image: shop/app}}\n\
+             variables:\n  - {{name: Token, secret: job-token}}\nsteps:\n  \
+             - {{name: migrate, retry: {{attempts: 4, backoff: 200ms}}, \
+                 sql: {{database: 'sqlite:///nowhere', files: {{{}}}}}}}\n  \
+             - {{name: job, needs: [migrate], retry: {{attempts: 4, backoff: 200ms}}, \
+                 docker-job: {{package: app, env: {{TOKEN: '#{{Token}}'}}}}}}\n  \
+             - {{name: sign-off, needs: [job], approval: {{teams: [ops], slack: '#deploys'}}}}\n  \
+             - {{name: web, needs: [sign-off], targets: {{role: web}}, rolling: {{window: 2}}, \
+                 retry: {{attempts: 4, backoff: 200ms}}, docker-run: {{package: app}}}}\n  \
+             - {{name: tell, needs: [web], when: {{result: always}}, wait: 0s}}\n",
+            files.join(", ")
+        );
+    }
+    text
+}

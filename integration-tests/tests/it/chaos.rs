@@ -1,0 +1,25 @@
+//! Everything is killed and frozen at random while many deployments go on: all of them end as they
+//! should, and the history keeps every promise.
+//!
+//! `SLIPWAY_CHAOS_DEPLOYMENTS=200` makes it a long run, also with executors that are frozen for
+//! longer than their lease; `SLIPWAY_CHAOS_SEED` repeats what was drawn.
+
+use anyhow::Result;
+use slipway_integration_tests::chaos::{self, Plan};
+
+#[tokio::test]
+async fn whatever_dies_every_deployment_ends_and_no_promise_is_broken() -> Result<()> {
+    let plan = Plan::from_environment();
+    // For whoever reads the output of a failure, and of a long run.
+    eprintln!("SLIPWAY_CHAOS_SEED={} SLIPWAY_CHAOS_DEPLOYMENTS={}", plan.seed, plan.deployments);
+    let report = chaos::run(plan).await?;
+    eprintln!("{report}");
+    let violations: Vec<String> = report.violations.iter().map(ToString::to_string).collect();
+    assert!(violations.is_empty(), "seed {}: {}\n{violations:#?}", plan.seed, violations.len());
+    assert!(report.deaths.is_empty(), "seed {}: ended by themselves: {}", plan.seed, report.deaths.join("\n"));
+    assert_eq!(report.figures.deployments, plan.deployments, "seed {}: each request is one deployment", plan.seed);
+    let succeeded = report.outcomes.get("succeeded").copied().unwrap_or(0);
+    assert!(succeeded * 2 >= plan.deployments, "seed {}: {:?}", plan.seed, report.outcomes);
+    assert!(report.faults.values().sum::<usize>() >= 5, "too little trouble to show anything: {:?}", report.faults);
+    Ok(())
+}
