@@ -13,6 +13,8 @@ use crate::stack::Stack;
 
 /// Longer than a lease.
 const ZOMBIE: std::ops::Range<u64> = 16_000..22_000;
+/// Longer than a service takes to end what it holds.
+const DRAIN: Duration = Duration::from_secs(40);
 
 /// Trouble, and what is to be set right again.
 pub struct Faults {
@@ -30,6 +32,8 @@ pub struct Faults {
 enum Hurt {
     Killed,
     Frozen,
+    /// Told to end; it is started again as soon as it did.
+    Leaving,
 }
 
 impl Faults {
@@ -65,15 +69,22 @@ impl Faults {
     }
 
     async fn hurt(&mut self, stack: &mut Stack, victim: &str) -> Result<()> {
-        let (kind, hurt, lasts) = if self.chance.random_bool(0.6) {
-            let lasts = if self.chance.random_bool(0.6) { Duration::ZERO } else { self.millis(100..1500) };
-            stack.kill(victim).await?;
-            ("kill", Hurt::Killed, lasts)
-        } else {
-            let zombie = self.plan.zombies && victim.starts_with("executor") && self.chance.random_bool(0.3);
-            let lasts = self.millis(if zombie { ZOMBIE } else { 200..3000 });
-            stack.process(victim).signal("STOP").await?;
-            (if zombie { "zombie" } else { "freeze" }, Hurt::Frozen, lasts)
+        let (kind, hurt, lasts) = match self.chance.random_range(0..100) {
+            0..50 => {
+                let lasts = if self.chance.random_bool(0.6) { Duration::ZERO } else { self.millis(100..1500) };
+                stack.kill(victim).await?;
+                ("kill", Hurt::Killed, lasts)
+            }
+            50..65 => {
+                stack.process(victim).signal("TERM").await?;
+                ("end", Hurt::Leaving, DRAIN)
+            }
+            drawn => {
+                let zombie = self.plan.zombies && victim.starts_with("executor") && drawn < 76;
+                let lasts = self.millis(if zombie { ZOMBIE } else { 200..3000 });
+                stack.process(victim).signal("STOP").await?;
+                (if zombie { "zombie" } else { "freeze" }, Hurt::Frozen, lasts)
+            }
         };
         *self.done.entry(format!("{kind} {victim}")).or_default() += 1;
         self.hurt.insert(victim.to_owned(), (hurt, Instant::now() + lasts));
@@ -88,14 +99,20 @@ impl Faults {
                     self.deaths.push(stack.process(&name).tail());
                     stack.restart(&name)?;
                 }
-                Some((hurt, until)) if *until <= Instant::now() => {
+                Some((Hurt::Leaving, until)) if *until > Instant::now() && stack.process(&name).is_running() => {}
+                Some((Hurt::Killed | Hurt::Frozen, until)) if *until > Instant::now() => {}
+                Some((hurt, _)) => {
                     match hurt {
                         Hurt::Killed => stack.restart(&name)?,
                         Hurt::Frozen => stack.process(&name).signal("CONT").await?,
+                        Hurt::Leaving => {
+                            stack.kill(&name).await?;
+                            stack.restart(&name)?;
+                        }
                     }
                     self.hurt.remove(&name);
                 }
-                _ => {}
+                None => {}
             }
         }
         Ok(())
