@@ -47,17 +47,22 @@ async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<
             role: Role::Planner,
             id: settings.id.to_string(),
         };
-        let bus = Bus::connect(&config).await.context("NATS")?;
-        bus.ensure_streams().await.context("the streams of the log")?;
+        let connecting = async {
+            let bus = Bus::connect(&config).await.context("NATS")?;
+            bus.ensure_streams().await.context("the streams of the log")?;
+            anyhow::Ok(bus)
+        };
+        // While NATS is waited for there is nothing to end.
+        let Some(bus) = shutdown.run_until_cancelled(connecting).await else { return Ok(()) };
         readiness.set("nats", Ok(()));
-        planner::run(bus, settings.id, readiness.clone(), shutdown.clone()).await
+        planner::run(bus?, settings.id, readiness.clone(), shutdown.clone()).await
     };
+    tokio::pin!(working);
     tokio::select! {
-        served = serving => served.with_context(|| format!("serving health on {listen}")),
-        worked = working => worked,
-        () = shutdown.cancelled() => {
-            tracing::info!("stopping");
-            Ok(())
+        served = serving => {
+            served.with_context(|| format!("serving health on {listen}"))?;
+            working.await
         }
+        worked = &mut working => worked,
     }
 }

@@ -13,7 +13,7 @@ use slipway_domain::{
     id::DeploymentId,
     name::HolderName,
     order::Answer as RingAnswer,
-    presence::{LEASE_SECS, Presence, RENEW_SECS, Role},
+    presence::{LEASE_SECS, Role},
 };
 use slipway_engine::{
     Decision, State, decide,
@@ -23,9 +23,11 @@ use slipway_engine::{
 };
 use slipway_service::{readiness::Readiness, telemetry};
 use tokio::{sync::mpsc, time::Instant};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 use tracing::Instrument as _;
-use uuid::Uuid;
 
 use crate::{
     appends::{Answer, Appends},
@@ -40,6 +42,8 @@ pub const COMPONENT: &str = "fold";
 const OTHERS_SHARE: Duration = Duration::from_millis(300);
 /// How often leases are looked at, and the pause after an append that could not be made.
 const TICK: Duration = Duration::from_secs(1);
+/// How long the goodbye may take.
+const GOODBYE: Duration = Duration::from_secs(2);
 /// Log entries folded before the next look at what to decide.
 const BATCH: usize = 2_000;
 
@@ -47,9 +51,9 @@ const BATCH: usize = 2_000;
 pub async fn run(bus: Bus, id: HolderName, readiness: Readiness, shutdown: CancellationToken) -> anyhow::Result<()> {
     let target = bus.head().await.context("the end of the log")?;
     let (entries, mut folded) = mpsc::channel(4 * BATCH);
-    let tasks = TaskTracker::new();
-    tasks.spawn(feed(bus.clone(), entries));
-    tasks.spawn(announce(bus.clone(), id.clone(), shutdown.clone()));
+    let _feeding = AbortOnDropHandle::new(tokio::spawn(feed(bus.clone(), entries)));
+    let alive = bus.clone().stay_present(Role::Planner, id.clone(), env!("CARGO_PKG_VERSION"), shutdown.clone());
+    let alive = tokio::spawn(alive);
     let presence = bus.watch_presence();
     let mut planner = Planner::new(bus, id, presence, target);
     planner.report(&readiness);
@@ -58,6 +62,7 @@ pub async fn run(bus: Bus, id: HolderName, readiness: Readiness, shutdown: Cance
     loop {
         let next = planner.next_time();
         tokio::select! {
+            () = shutdown.cancelled() => break,
             read = folded.recv_many(&mut batch, BATCH) => {
                 anyhow::ensure!(read > 0, "the log can not be read any more");
                 for entry in batch.drain(..) {
@@ -72,33 +77,16 @@ pub async fn run(bus: Bus, id: HolderName, readiness: Readiness, shutdown: Cance
         }
         planner.act();
     }
+    tracing::info!("stopping");
+    // Saying goodbye is a courtesy: others notice by themselves.
+    let _ = tokio::time::timeout(GOODBYE, alive).await;
+    Ok(())
 }
 
 /// Reads the log into a channel, so that entries that are there already are folded together.
 async fn feed(bus: Bus, entries: mpsc::Sender<Result<Recorded, BusError>>) {
     let mut fold = bus.fold(1);
     while entries.send(fold.next().await).await.is_ok() {}
-}
-
-async fn announce(bus: Bus, id: HolderName, shutdown: CancellationToken) {
-    let presence = Presence {
-        role: Role::Planner,
-        id,
-        boot: Uuid::new_v4(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        targets: Vec::new(),
-        draining: false,
-    };
-    let mut renew = tokio::time::interval(Duration::from_secs(RENEW_SECS));
-    while !shutdown.is_cancelled() {
-        renew.tick().await;
-        if let Err(error) = bus.announce(&presence).await {
-            tracing::warn!(%error, "this planner could not say that it is alive");
-            if let Err(error) = bus.ensure_streams().await {
-                tracing::warn!(%error, "the streams could not be checked");
-            }
-        }
-    }
 }
 
 struct Planner {

@@ -54,7 +54,7 @@ async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<
     let work = TaskTracker::new();
     work.spawn(nats_readiness(app.clone(), shutdown.clone()));
     work.spawn(presence::run(app.clone(), shutdown.clone()));
-    work.spawn(presence::announce(app.clone(), id, shutdown.clone()));
+    work.spawn(app.bus.clone().stay_present(Role::Release, id, env!("CARGO_PKG_VERSION"), shutdown.clone()));
     work.spawn(room::run(app.clone(), shutdown.clone()));
     work.spawn(guard("fold", projection::run(app.clone(), shutdown.clone()), app.clone()));
     work.spawn(guard("secret delivery", secret_delivery::run(app.clone(), shutdown.clone()), app.clone()));

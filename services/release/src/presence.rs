@@ -10,10 +10,9 @@ use std::{
 use slipway_bus::PresenceEvent;
 use slipway_domain::{
     name::{HolderName, TargetName},
-    presence::{LEASE_SECS, Presence, RENEW_SECS, Role},
+    presence::{LEASE_SECS, Presence, Role},
 };
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::app::Shared;
 
@@ -59,27 +58,6 @@ pub async fn run(app: Shared, shutdown: CancellationToken) {
             () = shutdown.cancelled() => return,
             event = watch.next() => app.presences.take(event, Instant::now()),
         }
-    }
-}
-
-/// Says that this service is alive, and goodbye at the shutdown.
-pub async fn announce(app: Shared, id: HolderName, shutdown: CancellationToken) {
-    let presence = Presence {
-        role: Role::Release,
-        id,
-        boot: Uuid::new_v4(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        targets: Vec::new(),
-        draining: false,
-    };
-    let mut renew = tokio::time::interval(Duration::from_secs(RENEW_SECS));
-    while shutdown.run_until_cancelled(renew.tick()).await.is_some() {
-        if let Err(error) = app.bus.announce(&presence).await {
-            tracing::warn!(%error, "this release service could not say that it is alive");
-        }
-    }
-    if let Err(error) = app.bus.withdraw(presence.role, &presence.id).await {
-        tracing::debug!(%error, "presence could not be withdrawn; it ends by itself");
     }
 }
 

@@ -11,6 +11,8 @@ use uuid::Uuid;
 
 /// How many violations are remembered.
 const REMEMBERED: usize = 256;
+/// Where answers go to.
+const INBOX: &str = "_inbox_";
 
 /// The violations of late, and the patterns that were logged.
 #[derive(Debug, Default)]
@@ -35,7 +37,16 @@ impl Denials {
         }
         state.recent.push_back((subject.to_lowercase(), Instant::now()));
         let pattern = pattern(subject);
-        if state.logged.len() < REMEMBERED && state.logged.insert(pattern.clone()) {
+        if state.logged.len() >= REMEMBERED || !state.logged.insert(pattern.clone()) {
+            return;
+        }
+        if is_late_answer(words, subject) {
+            tracing::info!(
+                subject = pattern,
+                "an answer was not let through: NATS had forgotten the request, as after its restart; \
+                 if no answer ever is, this user needs `allow_responses`"
+            );
+        } else {
             tracing::error!(subject = pattern, "NATS denies this service a subject; check the permissions of its user");
         }
     }
@@ -68,8 +79,16 @@ fn denied_subject(words: &str) -> Option<&str> {
     words.split('"').nth(1)
 }
 
+/// Whether it was an answer to somebody's request, which may be given while the server remembers the request.
+fn is_late_answer(words: &str, subject: &str) -> bool {
+    words.to_lowercase().contains("for publish to") && subject.to_lowercase().starts_with(INBOX)
+}
+
 /// The subject with every id replaced by `*`, so that a thousand deployments are one line.
 fn pattern(subject: &str) -> String {
+    if subject.to_lowercase().starts_with(INBOX) {
+        return subject.split('.').next().map(|inbox| format!("{inbox}.>")).unwrap_or_default();
+    }
     let token = |token: &str| if Uuid::parse_str(token).is_ok() { "*".to_owned() } else { token.to_owned() };
     subject.split('.').map(token).collect::<Vec<_>>().join(".")
 }
@@ -92,5 +111,14 @@ mod tests {
     #[test]
     fn ids_are_left_out_of_the_pattern() {
         assert_eq!(pattern("deployment.0192aaaa-bbbb-7ccc-8ddd-eeeeeeeeeeee.plan"), "deployment.*.plan");
+        assert_eq!(pattern("_INBOX_planner_planner-1.sCu6iEoG8EpL.sCu6iEoG"), "_INBOX_planner_planner-1.>");
+    }
+
+    #[test]
+    fn an_answer_that_comes_too_late_is_no_missing_right() {
+        let inbox = "_INBOX_planner_planner-1.a.b";
+        assert!(is_late_answer(&format!("Permissions Violation for Publish to \"{inbox}\""), inbox));
+        assert!(!is_late_answer(&format!("Permissions Violation for Subscription to \"{inbox}\""), inbox));
+        assert!(!is_late_answer("Permissions Violation for Publish to \"push.x\"", "push.x"));
     }
 }

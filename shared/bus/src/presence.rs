@@ -3,12 +3,16 @@
 //! The server does not tell when a key expires. So a renewal is an event, silence is for the
 //! watcher to measure, and `Gone` comes only from who says goodbye.
 
+use std::time::Duration;
+
 use async_nats::header::HeaderMap;
 use chrono::{DateTime, Utc};
 use slipway_domain::{
     name::HolderName,
-    presence::{Presence, Role},
+    presence::{Presence, RENEW_SECS, Role},
 };
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::{
     Bus, BusError, stream, subject,
@@ -59,6 +63,27 @@ impl Bus {
         headers.insert(OPERATION, "DEL");
         let subject = subject::presence(role, id.as_str());
         self.store(stream::PRESENCE_STREAM, subject, headers, bytes::Bytes::new()).await.map(drop)
+    }
+
+    /// Says every few seconds that a service which serves no targets is alive, and goodbye at the shutdown.
+    pub async fn stay_present(self, role: Role, id: HolderName, version: &str, shutdown: CancellationToken) {
+        let presence = Presence {
+            role,
+            id,
+            boot: Uuid::new_v4(),
+            version: version.to_owned(),
+            targets: Vec::new(),
+            draining: false,
+        };
+        let mut renew = tokio::time::interval(Duration::from_secs(RENEW_SECS));
+        while shutdown.run_until_cancelled(renew.tick()).await.is_some() {
+            if let Err(error) = self.announce(&presence).await {
+                tracing::warn!(%error, "this service could not say that it is alive");
+            }
+        }
+        if let Err(error) = self.withdraw(presence.role, &presence.id).await {
+            tracing::debug!(%error, "presence could not be withdrawn; it ends by itself");
+        }
     }
 
     /// Watches everybody.
