@@ -21,14 +21,19 @@ impl Readiness {
     /// A component reports. One that was not declared is from now on.
     pub fn set(&self, component: &'static str, state: Result<(), String>) {
         let mut components = self.lock();
-        let changed = components.get(component) != Some(&state);
-        if changed {
-            match &state {
-                Ok(()) => tracing::info!(component, "ready"),
-                Err(reason) => tracing::warn!(component, reason, "not ready"),
-            }
-            components.insert(component, state);
+        let before = components.get(component);
+        if before == Some(&state) {
+            return;
         }
+        match (before, &state) {
+            (_, Ok(())) => tracing::info!(component, "ready"),
+            // A replay of a long log tells how far it is a thousand times over.
+            (Some(Err(before)), Err(reason)) if differ_in_numbers_only(before, reason) => {
+                tracing::debug!(component, reason, "not ready");
+            }
+            (_, Err(reason)) => tracing::warn!(component, reason, "not ready"),
+        }
+        components.insert(component, state);
     }
 
     /// What keeps the service from being usable, by component; empty when it is.
@@ -41,9 +46,26 @@ impl Readiness {
     }
 }
 
+fn differ_in_numbers_only(one: &str, two: &str) -> bool {
+    let words =
+        |text: &str| text.split(|c: char| c.is_ascii_digit()).filter(|word| !word.is_empty()).collect::<String>();
+    words(one) == words(two)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn progress_is_told_from_another_reason() {
+        for (one, two, expected) in [
+            ("reading the log: 0 of 59", "reading the log: 63 of 134", true),
+            ("reading the log: 0 of 59", "not connected to NATS", false),
+            ("starting", "reading the log: 0 of 59", false),
+        ] {
+            assert_eq!(differ_in_numbers_only(one, two), expected, "{one} / {two}");
+        }
+    }
 
     #[test]
     fn ready_means_every_declared_component_said_so() {
