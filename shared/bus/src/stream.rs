@@ -35,6 +35,8 @@ const NAME_TAKEN: u64 = 10058;
 const NOT_FOUND: u64 = 10059;
 const RETRY: Duration = Duration::from_millis(250);
 const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
+/// How long a server that is there may leave a question about a stream without an answer.
+const PATIENCE: Duration = Duration::from_secs(30);
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Bus {
@@ -45,9 +47,9 @@ impl Bus {
     /// [`BusError::Settings`] when an existing stream does not do what the engine relies on.
     pub async fn ensure_streams(&self) -> Result<(), BusError> {
         for wanted in file_streams() {
-            self.ensure(wanted).await?;
+            self.ensure_patiently(wanted).await?;
         }
-        self.ensure(presence()).await?;
+        self.ensure_patiently(presence()).await?;
         if !self.inner.keeps_streams.swap(true, Ordering::Relaxed) {
             tokio::spawn(keep_presence(Arc::downgrade(&self.inner), self.generation()));
         }
@@ -73,6 +75,20 @@ impl Bus {
             }
         }
         Ok(())
+    }
+
+    /// The server may be restarted just while it is asked, which is no reason to give up.
+    async fn ensure_patiently(&self, wanted: Config) -> Result<(), BusError> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match self.ensure(wanted.clone()).await {
+                Err(error @ BusError::NoAnswer { .. }) if Instant::now() < end => {
+                    tracing::warn!(stream = wanted.name, %error, "asking again");
+                    tokio::time::sleep(RETRY).await;
+                }
+                result => return result,
+            }
+        }
     }
 
     async fn ensure(&self, wanted: Config) -> Result<(), BusError> {
