@@ -69,6 +69,10 @@ pub struct Report {
     pub faults: BTreeMap<String, usize>,
     /// Deployments by outcome.
     pub outcomes: BTreeMap<String, usize>,
+    /// Deployments of which the API tells something else than the log.
+    pub misprojected: Vec<String>,
+    /// Processes and files that told a secret.
+    pub told_secrets: Vec<String>,
     /// Processes that ended by themselves, with their last words.
     pub deaths: Vec<String>,
     /// Until the last fault, and until the last deployment was over.
@@ -122,8 +126,12 @@ pub async fn run(plan: Plan) -> Result<Report> {
     }
     let seconds = (raged.as_secs_f64(), began.elapsed().as_secs_f64());
     let outcomes = story.outcomes().await?;
+    let outputs = stack.outputs().into_iter().chain([("journal".to_owned(), std::fs::read_to_string(&journal)?)]);
+    let told_secrets = outputs.filter(|(_, text)| text.contains(story::CANARY)).map(|(name, _)| name).collect();
     let (history, journal) = (history::read(&stack).await?, Journal::read(&journal)?);
     Ok(Report {
+        misprojected: story.misprojected(&history).await?,
+        told_secrets,
         violations: history::check(&history, &journal),
         figures: history::figures(&history, &journal),
         faults: faults.done,

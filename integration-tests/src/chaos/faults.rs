@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
 use super::Plan;
@@ -63,8 +63,17 @@ impl Faults {
         for (_, until) in self.hurt.values_mut() {
             *until = Instant::now();
         }
-        self.look(stack).await?;
-        stack.ready().await;
+        let end = Instant::now() + self.plan.patience;
+        for name in stack.names() {
+            // Whoever ends by itself even now is started again, and told of.
+            while let Err(seen) = {
+                self.look(stack).await?;
+                stack.is_ready(&name).await
+            } {
+                ensure!(Instant::now() < end, "{name} does not get ready: {seen}\n{}", stack.tails());
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
         Ok(())
     }
 

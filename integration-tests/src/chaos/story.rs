@@ -11,9 +11,11 @@ use anyhow::{Context, Result, ensure};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use reqwest::{Method, StatusCode};
 use slipway_domain::{
-    api::{Accepted, DeploymentSummary, Status},
+    api::{Accepted, DeploymentSummary, DeploymentView, Status},
+    event::Recorded,
     id::DeploymentId,
 };
+use slipway_engine::{State, view};
 
 use super::Plan;
 use crate::{
@@ -27,6 +29,9 @@ use crate::{
 
 /// Pause between two looks, and before something is said again.
 const AGAIN: Duration = Duration::from_millis(150);
+
+/// A secret that every job gets.
+pub const CANARY: &str = "canary-of-the-chaos-job";
 
 /// What becomes of a deployment if people have their way.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +57,7 @@ impl Story {
         let nobody = Notify { url: "http://127.0.0.1:9/".into(), authorization: String::new() };
         let registry = Registry::start(stack.folder.path(), ports::reserve()?, &nobody).await?;
         tiny_image::push(&registry.port.address(), "shop/app", "1.0.0").await?;
-        stack.secret("job-token", "canary-job-token").await?;
+        stack.secret("job-token", CANARY).await?;
         let projects: Vec<String> = (0..plan.projects).map(|n| stack.name(&format!("shop{n}"))).collect();
         for version in 1..=plan.deployments.div_ceil(plan.projects) {
             stack.apply(&manifests(stack, &registry.port.address(), &projects, version)).await?;
@@ -167,6 +172,21 @@ impl Story {
             open.push(serde_json::json!({ "id": one.id, "project": one.project, "status": one.status, "why": why }));
         }
         open
+    }
+
+    /// Deployments of which the API tells something else than the log, read from its beginning.
+    pub async fn misprojected(&self, history: &[Recorded]) -> Result<Vec<String>> {
+        let mut state = State::new();
+        history.iter().for_each(|recorded| drop(state.apply(recorded)));
+        let mut wrong = Vec::new();
+        for deployment in state.deployments() {
+            let told: DeploymentView = self.admin.get(&format!("/api/v1/deployments/{}", deployment.id())).await?;
+            let folded = view::deployment(deployment, told.at_seq);
+            if told != folded {
+                wrong.push(format!("the API tells {told:#?}\nthe log {folded:#?}"));
+            }
+        }
+        Ok(wrong)
     }
 
     /// How many ended how.

@@ -17,6 +17,8 @@ async fn whatever_dies_every_deployment_ends_and_no_promise_is_broken() -> Resul
     let violations: Vec<String> = report.violations.iter().map(ToString::to_string).collect();
     assert!(violations.is_empty(), "seed {}: {}\n{violations:#?}", plan.seed, violations.len());
     assert!(report.deaths.is_empty(), "seed {}: ended by themselves: {}", plan.seed, report.deaths.join("\n"));
+    assert!(report.misprojected.is_empty(), "seed {}: {}", plan.seed, report.misprojected.join("\n"));
+    assert!(report.told_secrets.is_empty(), "seed {}: {:?}", plan.seed, report.told_secrets);
     assert_eq!(report.figures.deployments, plan.deployments, "seed {}: each request is one deployment", plan.seed);
     let succeeded = report.outcomes.get("succeeded").copied().unwrap_or(0);
     assert!(succeeded * 2 >= plan.deployments, "seed {}: {:?}", plan.seed, report.outcomes);
