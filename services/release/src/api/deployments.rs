@@ -8,6 +8,8 @@ use axum::{
 use serde::Deserialize;
 use slipway_domain::{
     api::{Accepted, Cancel, CastVote, CreateDeployment, DeploymentSummary, DeploymentView, PlanView, Right, Waiting},
+    event::Actor,
+    id::DeploymentId,
     name::{EnvironmentName, ProjectName, StepName},
 };
 use slipway_store::DeploymentFilter;
@@ -17,7 +19,7 @@ use super::{
     limit,
 };
 use crate::{
-    app::Shared,
+    app::{App, Shared},
     auth::Person,
     operations::{
         deployments::{self as operations, Idempotency},
@@ -25,6 +27,9 @@ use crate::{
     },
     problem::Problem,
 };
+
+/// 202: it is in the log.
+type Taken = Result<(StatusCode, Answer<Accepted>), Problem>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,14 +52,13 @@ pub async fn create(
     person: Person,
     headers: HeaderMap,
     Json(body): Json<CreateDeployment>,
-) -> Result<(StatusCode, Answer<Accepted>), Problem> {
+) -> Taken {
     person.may(Right::Deploy)?;
     let idempotency = match headers.get("idempotency-key") {
         None => Idempotency::Fresh,
         Some(key) => Idempotency::Key(key.to_str().unwrap_or_default().to_owned()),
     };
-    let accepted = operations::request(&app, body, person.actor(), idempotency).await?;
-    Ok((StatusCode::ACCEPTED, Answer(accepted)))
+    taken(operations::request(&app, body, person.actor(), idempotency).await?)
 }
 
 pub async fn list(
@@ -107,16 +111,24 @@ pub async fn plan(
     })
 }
 
+/// The deployment of which a person who may deploy speaks, and the person as an actor.
+async fn spoken_of(app: &App, person: &Person, text: &str) -> Result<(DeploymentId, Actor), Problem> {
+    person.may(Right::Deploy)?;
+    Ok((operations::find(app, text).await?, person.actor()))
+}
+
+fn taken(accepted: Accepted) -> Taken {
+    Ok((StatusCode::ACCEPTED, Answer(accepted)))
+}
+
 pub async fn cancel(
     State(app): State<Shared>,
     person: Person,
     Path(text): Path<String>,
     Json(body): Json<Cancel>,
-) -> Result<(StatusCode, Answer<Accepted>), Problem> {
-    person.may(Right::Deploy)?;
-    let id = operations::find(&app, &text).await?;
-    let accepted = operations::cancel(&app, id, body.reason, person.actor()).await?;
-    Ok((StatusCode::ACCEPTED, Answer(accepted)))
+) -> Taken {
+    let (id, actor) = spoken_of(&app, &person, &text).await?;
+    taken(operations::cancel(&app, id, body.reason, actor).await?)
 }
 
 pub async fn pause(
@@ -124,31 +136,19 @@ pub async fn pause(
     person: Person,
     Path(text): Path<String>,
     Json(body): Json<Cancel>,
-) -> Result<(StatusCode, Answer<Accepted>), Problem> {
-    person.may(Right::Deploy)?;
-    let id = operations::find(&app, &text).await?;
-    let accepted = operations::pause(&app, id, body.reason, person.actor()).await?;
-    Ok((StatusCode::ACCEPTED, Answer(accepted)))
+) -> Taken {
+    let (id, actor) = spoken_of(&app, &person, &text).await?;
+    taken(operations::pause(&app, id, body.reason, actor).await?)
 }
 
-pub async fn resume(
-    State(app): State<Shared>,
-    person: Person,
-    Path(text): Path<String>,
-) -> Result<(StatusCode, Answer<Accepted>), Problem> {
-    person.may(Right::Deploy)?;
-    let id = operations::find(&app, &text).await?;
-    Ok((StatusCode::ACCEPTED, Answer(operations::resume(&app, id, person.actor()).await?)))
+pub async fn resume(State(app): State<Shared>, person: Person, Path(text): Path<String>) -> Taken {
+    let (id, actor) = spoken_of(&app, &person, &text).await?;
+    taken(operations::resume(&app, id, actor).await?)
 }
 
-pub async fn retry(
-    State(app): State<Shared>,
-    person: Person,
-    Path(text): Path<String>,
-) -> Result<(StatusCode, Answer<Accepted>), Problem> {
-    person.may(Right::Deploy)?;
-    let id = operations::find(&app, &text).await?;
-    Ok((StatusCode::ACCEPTED, Answer(operations::retry(&app, id, person.actor()).await?)))
+pub async fn retry(State(app): State<Shared>, person: Person, Path(text): Path<String>) -> Taken {
+    let (id, actor) = spoken_of(&app, &person, &text).await?;
+    taken(operations::retry(&app, id, actor).await?)
 }
 
 pub async fn why(
@@ -166,9 +166,7 @@ pub async fn vote(
     person: Person,
     Path((text, step)): Path<(String, StepName)>,
     Json(body): Json<CastVote>,
-) -> Result<(StatusCode, Answer<Accepted>), Problem> {
-    person.may(Right::Deploy)?;
-    let id = operations::find(&app, &text).await?;
-    let accepted = gates::vote(&app, id, &step, &body, &person).await?;
-    Ok((StatusCode::ACCEPTED, Answer(accepted)))
+) -> Taken {
+    let (id, _) = spoken_of(&app, &person, &text).await?;
+    taken(gates::vote(&app, id, &step, &body, &person).await?)
 }
