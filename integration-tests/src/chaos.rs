@@ -8,7 +8,7 @@ mod faults;
 mod story;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     time::{Duration, Instant},
 };
@@ -63,6 +63,8 @@ impl Plan {
 pub struct Report {
     /// Promises that were broken.
     pub violations: Vec<Violation>,
+    /// What log and journal have of the deployments that broke them.
+    pub traces: Vec<String>,
     /// What the history has.
     pub figures: Figures,
     /// Faults by kind and process.
@@ -129,10 +131,13 @@ pub async fn run(plan: Plan) -> Result<Report> {
     let outputs = stack.outputs().into_iter().chain([("journal".to_owned(), std::fs::read_to_string(&journal)?)]);
     let told_secrets = outputs.filter(|(_, text)| text.contains(story::CANARY)).map(|(name, _)| name).collect();
     let (history, journal) = (history::read(&stack).await?, Journal::read(&journal)?);
+    let violations = history::check(&history, &journal);
+    let broken: BTreeSet<_> = violations.iter().map(|violation| violation.deployment).collect();
     Ok(Report {
+        traces: broken.into_iter().map(|id| history::told(&history, &journal, id)).collect(),
         misprojected: story.misprojected(&history).await?,
         told_secrets,
-        violations: history::check(&history, &journal),
+        violations,
         figures: history::figures(&history, &journal),
         faults: faults.done,
         deaths: faults.deaths,

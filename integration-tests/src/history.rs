@@ -151,6 +151,21 @@ fn folds(history: &[Recorded]) -> Vec<Violation> {
     violations
 }
 
+/// Everything that log and journal have of a deployment, one line each, for whoever looks into a violation.
+pub fn told(history: &[Recorded], journal: &Journal, deployment: DeploymentId) -> String {
+    let entries = history.iter().filter(|recorded| recorded.address.deployment() == deployment);
+    let mut lines: Vec<_> = entries
+        .map(|recorded| {
+            let event = view::event(recorded);
+            (recorded.at, format!("{} {} {}", recorded.seq, recorded.entry.actor(), event.text))
+        })
+        .collect();
+    let effects = journal.lines.iter().filter(|line| line.deployment == deployment);
+    lines.extend(effects.map(|line| (line.at, format!("    epoch {} {}: {:?}", line.epoch, line.task, line.what))));
+    lines.sort_by_key(|(at, _)| *at);
+    lines.into_iter().map(|(at, text)| format!("{} {text}\n", at.format("%T%.3f"))).collect()
+}
+
 /// What happened, in numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Figures {

@@ -15,7 +15,7 @@ async fn whatever_dies_every_deployment_ends_and_no_promise_is_broken() -> Resul
     let report = chaos::run(plan).await?;
     eprintln!("{report}");
     let violations: Vec<String> = report.violations.iter().map(ToString::to_string).collect();
-    assert!(violations.is_empty(), "seed {}: {}\n{violations:#?}", plan.seed, violations.len());
+    assert!(violations.is_empty(), "seed {}: {violations:#?}\n{}", plan.seed, report.traces.join("\n"));
     assert!(report.deaths.is_empty(), "seed {}: ended by themselves: {}", plan.seed, report.deaths.join("\n"));
     assert!(report.misprojected.is_empty(), "seed {}: {}", plan.seed, report.misprojected.join("\n"));
     assert!(report.told_secrets.is_empty(), "seed {}: {:?}", plan.seed, report.told_secrets);
