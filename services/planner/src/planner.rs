@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use slipway_bus::{Bus, BusError, PresenceEvent, PresenceWatch};
 use slipway_domain::{
-    event::{Address, Entry, FailureKind, Recorded, TaskEvent},
+    event::{Actor, Address, Entry, FailureKind, Recorded, TaskEvent},
     id::DeploymentId,
     name::HolderName,
     order::Answer as RingAnswer,
@@ -153,6 +153,9 @@ impl Planner {
             Err(error) => return Err(error).context("reading the log"),
         };
         self.clock.observe(recorded.at);
+        if let Actor::Holder { name, .. } = recorded.entry.actor() {
+            self.leases.wrote(name, recorded.at);
+        }
         let applied = self.state.apply(&recorded);
         metrics::counter!("slipway_planner_entries_total").increment(1);
         for reason in &applied.void {
@@ -204,7 +207,7 @@ impl Planner {
                 {
                     tracing::info!(planner = %presence.id, "shares the work");
                 }
-                let came = self.leases.heard(&presence);
+                let came = self.leases.heard(&presence, self.presence.last_at());
                 self.rings.hurry(&came);
             }
             PresenceEvent::Gone { role: Role::Planner, id } => {
@@ -213,7 +216,7 @@ impl Planner {
                 }
             }
             PresenceEvent::Gone { id, .. } => {
-                let decisions = self.leases.left(&self.state, &id);
+                let decisions = self.leases.left(&self.state, &id, self.presence.last_at());
                 self.write(decisions);
             }
             PresenceEvent::Drained => self.leases.listen(),
@@ -224,8 +227,8 @@ impl Planner {
     fn look_at_leases(&mut self) {
         let me = &self.id;
         self.planners.retain(|id, heard| id == me || heard.elapsed() < Duration::from_secs(LEASE_SECS));
-        if self.is_caught_up() {
-            let decisions = self.leases.lost(&self.state);
+        if let Some(now) = self.clock.now().filter(|_| self.is_caught_up()) {
+            let decisions = self.leases.lost(&self.state, now);
             self.write(decisions);
         }
     }
