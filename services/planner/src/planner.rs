@@ -208,7 +208,11 @@ impl Planner {
                     tracing::info!(planner = %presence.id, "shares the work");
                 }
                 let came = self.leases.heard(&presence, self.presence.last_at());
-                self.rings.hurry(&came);
+                if !came.is_empty() {
+                    // A new boot proves the old process dead: what that one held goes on at once.
+                    self.look_at_leases();
+                    self.rings.hurry(&came);
+                }
             }
             PresenceEvent::Gone { role: Role::Planner, id } => {
                 if id != self.id {
