@@ -168,8 +168,15 @@ impl Planner {
         {
             self.rings.freed(&key.target);
         }
+        // What ended before this planner came is no news, and takes no memory while the log is read.
+        let old = |state: &State, id| state.get(id).is_some_and(|d| d.end.is_some());
         for id in applied.touched {
-            self.touch(id);
+            if !self.is_caught_up() && old(&self.state, id) {
+                self.state.forget(id);
+                self.dirty.remove(&id);
+            } else {
+                self.touch(id);
+            }
         }
         Ok(())
     }
