@@ -119,3 +119,106 @@ fn claimed_before(state: &State, decision: &Decision, time: Option<DateTime<Utc>
         _ => true,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use serde_json::json;
+    use slipway_domain::{
+        event::{Actor, Entry, Envelope, PlanEvent, Recorded, SCHEMA, TaskEvent},
+        id::{DeploymentId, TaskKey},
+    };
+    use slipway_engine::compile::compile;
+
+    use super::*;
+
+    fn second(n: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_700_000_000, 0).unwrap() + TimeDelta::seconds(n)
+    }
+
+    fn boot(n: u128) -> Uuid {
+        Uuid::from_u128(n)
+    }
+
+    fn envelope<E>(actor: Actor, events: Vec<E>) -> Envelope<E> {
+        Envelope { id: Uuid::new_v4(), schema: SCHEMA, at: second(0), actor, trace: None, events }
+    }
+
+    fn holder() -> HolderName {
+        HolderName::new("executor-1").unwrap()
+    }
+
+    /// A log in which executor-1, in its first boot, claims a task at second 100.
+    fn claimed() -> State {
+        let id = DeploymentId::derive(&["leases"]);
+        let request: slipway_domain::release::Request = serde_json::from_value(json!({
+            "id": id, "environment": "staging",
+            "release": {
+                "project": "shop", "version": "1.0.0", "channel": "default", "packages": {}, "variables": [],
+                "steps": [{"name": "pause", "wait": "1s"}], "created_at": second(0)
+            },
+            "targets": [], "secrets": [], "teams": {}, "body_digest": "", "rules_version": 1,
+            "requested_by": {"kind": "person", "name": "ana", "via": "api"}
+        }))
+        .unwrap();
+        let key = TaskKey::new("pause".parse().unwrap(), TargetName::worker());
+        let (ana, planner) = (request.requested_by.clone(), Actor::Planner { id: "planner-1".into() });
+        let plan = compile(&request).unwrap();
+        let decided = vec![
+            PlanEvent::Planned { digest: plan.digest(), plan: Box::new(plan) },
+            PlanEvent::Started,
+            PlanEvent::Granted { tasks: vec![key.clone()] },
+        ];
+        let claim = TaskEvent::Claimed { holder: holder(), boot: boot(1), attempt: 1, key: String::new() };
+        let actor = Actor::Holder { name: holder(), boot: boot(1) };
+        let requested = vec![PlanEvent::Requested { request: Box::new(request) }];
+        let mut state = State::new();
+        for (seq, address, entry) in [
+            (1, Address::Plan(id), Entry::Plan(envelope(ana, requested))),
+            (2, Address::Plan(id), Entry::Plan(envelope(planner, decided))),
+            (3, Address::Task(id, key), Entry::Task(envelope(actor, vec![claim]))),
+        ] {
+            state.apply(&Recorded { seq, at: second(100), address, entry });
+        }
+        assert_eq!(state.held_by(&holder()).count(), 1);
+        state
+    }
+
+    fn presence(n: u128) -> Presence {
+        Presence {
+            role: Role::Executor,
+            id: holder(),
+            boot: boot(n),
+            version: "0".into(),
+            targets: vec![TargetName::worker()],
+            draining: false,
+        }
+    }
+
+    #[test]
+    fn another_boot_ends_a_lease_only_if_it_was_heard_after_the_claim() {
+        let state = claimed();
+        for (n, told, ended) in [(1, 101, 0), (2, 101, 1), (2, 99, 0)] {
+            let mut leases = Leases::new();
+            leases.listen();
+            leases.heard(&presence(n), Some(second(told)));
+            assert_eq!(leases.lost(&state, second(102)).len(), ended, "boot {n} heard at {told}");
+        }
+    }
+
+    #[test]
+    fn a_goodbye_ends_only_claims_that_are_older() {
+        let state = claimed();
+        assert_eq!(Leases::new().left(&state, &holder(), Some(second(101))).len(), 1);
+        assert_eq!(Leases::new().left(&state, &holder(), Some(second(99))).len(), 0);
+    }
+
+    #[test]
+    fn an_append_is_a_sign_of_life_for_as_long_as_a_lease() {
+        let mut leases = Leases::new();
+        leases.wrote(&holder(), second(100));
+        leases.wrote(&holder(), second(50));
+        assert!(leases.wrote_lately(&holder(), second(114)));
+        assert!(!leases.wrote_lately(&holder(), second(115)));
+    }
+}
