@@ -134,3 +134,20 @@ start_engine() {
     die "the Docker engine does not answer within 60 s; its log: $LOGS/$name.log"
   }
 }
+
+# remove_engine FOLDER RUN: the data and the sockets of an engine that has ended, also of one that was killed and
+# left containers, their shims and mounts behind.
+remove_engine() {
+  local folder=$1 run=$2 pid mount
+  # What belongs to an engine names its folders on its command line.
+  for pid in $(pgrep -f -- "(-root|-address|-config|-state|-workdir)[ =]($folder|$run)/" || true); do
+    [ "$pid" = $$ ] || as_root kill -KILL "$pid" 2>/dev/null || true
+  done
+  # The innermost mounts first.
+  awk '{print $5}' /proc/self/mountinfo | sort -r | while read -r mount; do
+    case $mount in
+      "$folder" | "$folder"/* | "$run" | "$run"/*) as_root umount -l "$mount" || true ;;
+    esac
+  done
+  as_root rm -rf "$folder" "$run"
+}
