@@ -8,6 +8,7 @@ mod crashes;
 mod examples;
 mod failing_release;
 mod main_story;
+mod progression;
 mod secrets;
 mod sharing;
 mod shutdown;

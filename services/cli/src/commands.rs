@@ -77,13 +77,15 @@ enum Command {
     Check(manifests::Check),
     /// Show manifests as the server has them
     Get(get::Get),
-    /// Releases: make, list, show
+    /// Releases: make, list, show, block, unblock
     #[command(subcommand)]
     Release(release::Release),
     /// Deploy a release to an environment
     Deploy(deploy::Deploy),
     /// Deploy to the next environment what has passed the ones before
     Promote(deploy::Promote),
+    /// Go back to the release that an environment had before
+    Rollback(deploy::Rollback),
     /// Deployments: list, show, watch, logs, cancel
     #[command(subcommand)]
     Deployment(deployment::Deployment),
@@ -139,6 +141,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Release(args) => args.run(&shared).await,
         Command::Deploy(args) => args.run(&shared).await,
         Command::Promote(args) => args.run(&shared).await,
+        Command::Rollback(args) => args.run(&shared).await,
         Command::Deployment(args) => args.run(&shared).await,
         Command::Approve(args) => args.run(&shared, slipway_domain::event::Verdict::Approve).await,
         Command::Guide(args) => args.run(&shared).await,

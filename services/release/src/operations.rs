@@ -4,6 +4,7 @@ pub mod board;
 pub mod deployments;
 pub mod gates;
 pub mod manifests;
+pub mod progression;
 pub mod releases;
 pub mod request;
 pub mod secrets;

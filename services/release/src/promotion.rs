@@ -5,7 +5,7 @@
 //! and by however many processes, there is one deployment.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     time::Duration,
 };
 
@@ -18,14 +18,18 @@ use slipway_domain::{
     name::{EnvironmentName, ProjectName},
     version::Tag,
 };
-use slipway_engine::lifecycle;
+use slipway_engine::lifecycle::{self, Standing};
 use slipway_store::Reached;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::{App, Shared},
-    operations::deployments::{Idempotency, request},
+    operations::{
+        deployments::{Idempotency, request},
+        progression,
+    },
     problem::Problem,
+    world::World,
 };
 
 /// The name of the trigger, in events and ids.
@@ -52,8 +56,8 @@ async fn forever(app: &App) {
     let mut refused = HashSet::new();
     let mut pause = PAUSE;
     loop {
-        let seen = match look(app, &mut refused).await {
-            Ok(seen) => seen,
+        let (seen, soaks) = match look(app, &mut refused).await {
+            Ok(looked) => looked,
             Err(problem) => {
                 tracing::warn!(%problem, "automatic deployments wait");
                 tokio::time::sleep(pause).await;
@@ -72,17 +76,20 @@ async fn forever(app: &App) {
             std::future::pending::<()>().await;
         };
         // Either way everything is looked at again, so which of the two it was does not matter.
-        let _ = tokio::time::timeout(AGAIN, more).await;
+        let soaked = soaks.map(|until| (until - Utc::now()).to_std().unwrap_or_default());
+        let _ = tokio::time::timeout(soaked.unwrap_or(AGAIN).min(AGAIN), more).await;
     }
 }
 
-/// Looks at every project; how many deployments were over at the time.
-async fn look(app: &App, refused: &mut HashSet<(ProjectName, Due)>) -> Result<u64, Problem> {
+/// Looks at every project; how many deployments were over at the time, and when the next phase has soaked.
+async fn look(app: &App, refused: &mut HashSet<(ProjectName, Due)>) -> Result<(u64, Option<DateTime<Utc>>), Problem> {
     let seen = app.store.finished_deployments().await?;
+    let mut soaks = None;
     let world = app.world().await?;
     for project in world.projects.values() {
-        let Some(lifecycle) = world.lifecycles.get(&project.lifecycle) else { continue };
-        for due in due_of(app, project, lifecycle).await? {
+        let (due, until) = due_of(app, project, &world).await?;
+        soaks = soaks.into_iter().chain(until).min();
+        for due in due {
             let known = (project.name.clone(), due);
             match ask(app, &known.0, &known.1).await {
                 Ok(()) => {}
@@ -92,7 +99,7 @@ async fn look(app: &App, refused: &mut HashSet<(ProjectName, Due)>) -> Result<u6
             }
         }
     }
-    Ok(seen)
+    Ok((seen, soaks))
 }
 
 /// Makes the deployments of one project that are due now, within the caller's trace. What fails is
@@ -106,8 +113,7 @@ pub async fn of_project(app: &App, project: &ProjectName) {
 async fn try_project(app: &App, name: &ProjectName) -> Result<(), Problem> {
     let world = app.world().await?;
     let Some(project) = world.projects.get(name) else { return Ok(()) };
-    let Some(lifecycle) = world.lifecycles.get(&project.lifecycle) else { return Ok(()) };
-    for due in due_of(app, project, lifecycle).await? {
+    for due in due_of(app, project, &world).await?.0 {
         match ask(app, name, &due).await {
             Err(problem) if problem.status() < 500 => told(name, &due, &problem),
             answer => answer?,
@@ -127,37 +133,64 @@ fn told(project: &ProjectName, (version, environment): &Due, problem: &Problem) 
     tracing::warn!(%project, version, %environment, %problem, "an automatic deployment is refused");
 }
 
-async fn due_of(app: &App, project: &Project, lifecycle: &Lifecycle) -> Result<Vec<Due>, Problem> {
-    if !lifecycle.phases.iter().flat_map(|phase| &phase.environments).any(|e| e.automatic()) {
-        return Ok(Vec::new());
+async fn due_of(app: &App, project: &Project, world: &World) -> Result<(Vec<Due>, Option<DateTime<Utc>>), Problem> {
+    let mut lifecycles = HashMap::new();
+    let channels = project.channels.iter().map(|channel| Some(channel.name.clone()));
+    for channel in channels.chain([None]) {
+        if let Ok(lifecycle) = progression::lifecycle_of(world, &project.name, channel.as_ref()) {
+            lifecycles.insert(channel, lifecycle);
+        }
+    }
+    let phases = lifecycles.values().flat_map(|lifecycle| &lifecycle.phases);
+    if !phases.flat_map(|phase| &phase.environments).any(|e| e.automatic()) {
+        return Ok((Vec::new(), None));
     }
     let reached = app.store.reached(&project.name).await?;
-    // A release beyond the newest is older than they are; when exactly it was made changes nothing.
-    let older = reached.iter().map(|r| (r.version.clone(), DateTime::<Utc>::MIN_UTC));
-    let mut releases: BTreeMap<String, DateTime<Utc>> = older.collect();
+    let blocks = app.store.blocks_of(&project.name).await?;
+    let mut made: BTreeMap<String, DateTime<Utc>> = BTreeMap::new();
     for row in app.store.releases_of(&project.name, NEWEST).await? {
-        releases.insert(row.snapshot.version, row.snapshot.created_at);
+        made.insert(row.snapshot.version, row.snapshot.created_at);
     }
-    Ok(due(lifecycle, &releases, &reached))
+    let asked: HashSet<_> = reached.iter().map(|r| r.version.as_str()).collect();
+    let mut releases = Vec::new();
+    for (version, channel) in app.store.channels_of(&project.name).await? {
+        // A release beyond the newest is older than they are; when exactly it was made changes nothing.
+        let made = match made.get(&version) {
+            Some(at) => *at,
+            None if asked.contains(version.as_str()) => DateTime::<Utc>::MIN_UTC,
+            None => continue,
+        };
+        let Some(lifecycle) = lifecycles.get(&channel).or_else(|| lifecycles.get(&None)) else { continue };
+        let standing = progression::standing(&reached, &version, &blocks);
+        releases.push(Candidate { version, made, lifecycle, standing });
+    }
+    let soaks = releases.iter().filter_map(|r| lifecycle::soaks_until(r.lifecycle, &r.standing)).min();
+    Ok((due(&releases, &reached), soaks))
+}
+
+/// A release that may be deployed by itself.
+struct Candidate<'a> {
+    version: String,
+    made: DateTime<Utc>,
+    lifecycle: &'a Lifecycle,
+    standing: Standing,
 }
 
 /// What shall be deployed where, newest release first. A release leaves an environment alone that a
 /// newer one was to be deployed to: nobody asked to go back.
-fn due(lifecycle: &Lifecycle, releases: &BTreeMap<String, DateTime<Utc>>, reached: &[Reached]) -> Vec<Due> {
-    let mut newest_first: Vec<_> =
-        releases.iter().map(|(version, at)| ((Tag::parse(version).ok(), at), version)).collect();
-    newest_first.sort_by(|a, b| b.cmp(a));
+fn due(releases: &[Candidate<'_>], reached: &[Reached]) -> Vec<Due> {
+    let mut newest_first: Vec<_> = releases.iter().map(|r| ((Tag::parse(&r.version).ok(), r.made), r)).collect();
+    newest_first.sort_by(|a, b| b.0.cmp(&a.0));
     let mut taken: BTreeSet<EnvironmentName> = BTreeSet::new();
     let mut due = Vec::new();
-    for (_, version) in newest_first {
-        let of_release = || reached.iter().filter(|r| r.version == *version);
-        let requested: BTreeSet<_> = of_release().map(|r| r.environment.clone()).collect();
-        let succeeded = of_release().filter(|r| r.succeeded).map(|r| r.environment.clone()).collect();
-        let automatic = lifecycle::automatic(lifecycle, &succeeded, &requested);
+    for (_, release) in newest_first {
+        let of_release = reached.iter().filter(|r| r.version == release.version);
+        let requested: BTreeSet<_> = of_release.map(|r| r.environment.clone()).collect();
+        let automatic = lifecycle::automatic(release.lifecycle, &release.standing, &requested);
         taken.extend(requested);
         for environment in automatic {
             if taken.insert(environment.clone()) {
-                due.push((version.clone(), environment));
+                due.push((release.version.clone(), environment));
             }
         }
     }
@@ -184,16 +217,26 @@ mod tests {
     /// Releases in the order of their making; `1.0@test+` is a success of 1.0 in test, `1.0@test` anything else.
     fn check(releases: &str, reached: &str, expected: &str) {
         let at = |n: i64| DateTime::from_timestamp(n, 0).unwrap();
-        let releases = (0..).zip(releases.split_whitespace()).map(|(n, version)| (version.to_owned(), at(n))).collect();
         let reached: Vec<_> = reached
             .split_whitespace()
             .map(|text| {
                 let (version, environment) = text.trim_end_matches('+').split_once('@').unwrap();
                 let environment = EnvironmentName::new(environment).unwrap();
-                Reached { version: version.to_owned(), environment, succeeded: text.ends_with('+') }
+                Reached { version: version.to_owned(), environment, succeeded: text.ends_with('+').then_some(at(0)) }
             })
             .collect();
-        let due: Vec<_> = due(&lifecycle(), &releases, &reached).iter().map(|(v, e)| format!("{v}@{e}")).collect();
+        let lifecycle = lifecycle();
+        let blocks = BTreeMap::new();
+        let releases: Vec<_> = (0..)
+            .zip(releases.split_whitespace())
+            .map(|(n, version)| Candidate {
+                version: version.to_owned(),
+                made: at(n),
+                lifecycle: &lifecycle,
+                standing: progression::standing(&reached, version, &blocks),
+            })
+            .collect();
+        let due: Vec<_> = due(&releases, &reached).iter().map(|(v, e)| format!("{v}@{e}")).collect();
         assert_eq!(due.join(" "), expected, "after {reached:?}");
     }
 

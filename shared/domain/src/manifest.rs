@@ -170,6 +170,29 @@ pub struct Environment {
     /// Failed tasks ask a person what to do.
     #[serde(default, rename = "guided-failure", skip_serializing_if = "Option::is_none")]
     pub guided_failure: Option<GuidedFailure>,
+    /// What happens to a deployment of an older release than the one that is there.
+    #[serde(default, skip_serializing_if = "Downgrade::is_allow")]
+    pub downgrade: Downgrade,
+}
+
+/// What becomes of a deployment of an older release than the environment has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Downgrade {
+    /// It is like any other.
+    #[default]
+    Allow,
+    /// A person has to approve before its first step.
+    RequireApproval,
+    /// It is refused.
+    Forbid,
+}
+
+impl Downgrade {
+    /// Whether it is the default.
+    pub fn is_allow(&self) -> bool {
+        *self == Self::Allow
+    }
 }
 
 /// What a queue does with a deployment behind another one.
@@ -252,11 +275,15 @@ pub struct Lifecycle {
 pub struct Phase {
     /// For people.
     pub name: String,
-    /// The environments of the phase.
+    /// The environments of the phase; without any, all that no earlier phase names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub environments: Vec<PhaseEnvironment>,
     /// When the phase counts as passed.
     #[serde(default)]
     pub required: Required,
+    /// How long after that the next phase stays closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub soak: Option<Span>,
 }
 
 /// `staging` or `{name: staging, automatic: true}`.

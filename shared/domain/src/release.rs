@@ -17,6 +17,7 @@ use crate::{
     },
     order::Outputs,
     secret::SecretRef,
+    version::Tag,
 };
 
 /// The rules of `engine` that a deployment is judged by; a planner that does not know the version
@@ -40,6 +41,9 @@ pub struct ReleaseSnapshot {
     pub variables: Vec<Variable>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
+    /// What is new in it, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes: Option<String>,
 }
 
 /// An image of a release, and how its registry is reached.
@@ -110,9 +114,56 @@ pub struct Request {
     /// Whether a failed task asks a person what to do, and whom.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guided_failure: Option<GuidedFailure>,
+    /// What it is, compared with what the environment had when it was asked for.
+    #[serde(default, skip_serializing_if = "Mode::is_deploy")]
+    pub mode: Mode,
+    /// The release that the environment had then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<String>,
     /// The deployment that this one goes on with, and what is done already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<Retries>,
+}
+
+/// A deployment, compared with what the environment has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// A newer release, or the first.
+    #[default]
+    Deploy,
+    /// The same release again.
+    Redeploy,
+    /// An older release.
+    Rollback,
+}
+
+impl Mode {
+    /// Of a release where another one, or none, is. Versions that can not be compared count as newer.
+    pub fn of(current: Option<&str>, version: &str) -> Self {
+        let Some(current) = current else { return Self::Deploy };
+        if current == version {
+            return Self::Redeploy;
+        }
+        match (Tag::parse(current), Tag::parse(version)) {
+            (Ok(current), Ok(version)) if version < current => Self::Rollback,
+            _ => Self::Deploy,
+        }
+    }
+
+    /// Whether it is the default.
+    pub fn is_deploy(&self) -> bool {
+        *self == Self::Deploy
+    }
+
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deploy => "deploy",
+            Self::Redeploy => "redeploy",
+            Self::Rollback => "rollback",
+        }
+    }
 }
 
 /// An earlier deployment of the same release that ended without success.
@@ -147,5 +198,26 @@ impl Request {
             .filter(|(_, members)| members.iter().any(|m| m.person() == person))
             .map(|(team, _)| team)
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deployment_is_compared_with_what_the_environment_has() {
+        for (current, version, mode) in [
+            (None, "1.0", Mode::Deploy),
+            (Some("1.0"), "1.1", Mode::Deploy),
+            (Some("1.9"), "1.10", Mode::Deploy),
+            (Some("1.1"), "1.1", Mode::Redeploy),
+            (Some("1.1"), "1.0", Mode::Rollback),
+            (Some("1.1"), "1.1-rc1", Mode::Rollback),
+            (Some("v1.0"), "1.0", Mode::Deploy),
+            (Some("red"), "blue", Mode::Deploy),
+        ] {
+            assert_eq!(Mode::of(current, version), mode, "{version} where {current:?} is");
+        }
     }
 }

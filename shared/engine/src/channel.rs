@@ -124,6 +124,7 @@ pub fn find(project: &Project, name: Option<&ChannelName>) -> Result<Channel, St
         name: ChannelName::new(DEFAULT).expect("invariant: `default` is a name"),
         versions: None,
         prerelease: None,
+        lifecycle: None,
     };
     let channels = if project.channels.is_empty() { std::slice::from_ref(&implied) } else { &project.channels };
     let Some(name) = name else { return Ok(channels[0].clone()) };
@@ -202,6 +203,7 @@ mod tests {
             name: ChannelName::new("stable").unwrap(),
             versions: versions.map(str::to_owned),
             prerelease: prerelease.map(str::to_owned),
+            lifecycle: None,
         };
         let error = Rules::parse(&channel(Some("[1.0"), None)).unwrap_err();
         assert!(error.starts_with("channel `stable`: versions: `[1.0` is not a version range"), "{error}");

@@ -132,14 +132,15 @@ fn cycle_through(graph: &DiGraph<usize, ()>, component: &[NodeIndex]) -> Vec<usi
     component.iter().map(|n| graph[*n]).collect()
 }
 
-/// Where each step runs; `None` for steps that this environment leaves out.
+/// Where each step runs; `None` for steps that this environment or channel leaves out.
 fn place(request: &Request, problems: &mut Vec<String>) -> Vec<Option<Runs>> {
     request
         .release
         .steps
         .iter()
         .map(|step| {
-            let here = step.when.environments.as_ref().is_none_or(|e| e.contains(&request.environment));
+            let here = step.when.environments.as_ref().is_none_or(|e| e.contains(&request.environment))
+                && step.when.channels.as_ref().is_none_or(|c| c.contains(&request.release.channel));
             if !here || request.skip.contains(&step.name) {
                 return None;
             }

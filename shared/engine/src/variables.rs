@@ -18,8 +18,18 @@ use slipway_domain::{
 use crate::template;
 
 /// Names that Slipway itself gives a value.
-pub const BUILT_IN: [&str; 8] =
-    ["Project", "Release", "Environment", "Channel", "Target", "Step", "Deployment.Id", "Deployment.Outcome"];
+pub const BUILT_IN: [&str; 10] = [
+    "Project",
+    "Release",
+    "Environment",
+    "Channel",
+    "Target",
+    "Step",
+    "Deployment.Id",
+    "Deployment.Outcome",
+    "Deployment.Mode",
+    "Deployment.PreviousRelease",
+];
 
 /// Where a text is rendered.
 #[derive(Debug, Clone, Copy)]
@@ -114,7 +124,13 @@ impl<'a> Renderer<'a> {
         given.insert("Channel".into(), request.release.channel.as_str().into());
         given.insert("Target".into(), place.target.as_str().into());
         given.insert("Step".into(), place.step.as_str().into());
-        given.insert("Deployment".into(), serde_json::json!({"Id": request.id.to_string(), "Outcome": outcome}));
+        let deployment = serde_json::json!({
+            "Id": request.id.to_string(),
+            "Outcome": outcome,
+            "Mode": request.mode.as_str(),
+            "PreviousRelease": request.previous.as_deref().unwrap_or_default(),
+        });
+        given.insert("Deployment".into(), deployment);
         given.insert("steps".into(), steps);
         let secrets = request.secrets.iter().map(|s| (s.name.as_str(), s)).collect();
         Self { request, place, given, secrets }

@@ -32,6 +32,8 @@ pub struct DeploymentFilter {
     pub environment: Option<EnvironmentName>,
     /// Of this release.
     pub version: Option<String>,
+    /// That ended so.
+    pub outcome: Option<Outcome>,
     /// At most that many.
     pub limit: u64,
 }
@@ -70,6 +72,8 @@ pub(crate) mod deployment {
         pub version: String,
         pub status: String,
         pub outcome: Option<String>,
+        /// Milliseconds since 1970.
+        pub ended_at: Option<i64>,
         pub summary: String,
         pub parts: String,
     }
@@ -198,12 +202,13 @@ async fn write_summary(db: &impl ConnectionTrait, id: &str, change: &DeploymentC
         version: Set(s.version.clone()),
         status: Set(s.status.as_str().to_owned()),
         outcome: Set(s.outcome.map(|o| o.as_str().to_owned())),
+        ended_at: Set(s.finished_at.map(|at| at.timestamp_millis())),
         summary: Set(to_json(s)),
         parts: Set(to_json(&change.parts)),
     })
     .on_conflict(
         OnConflict::column(Column::Id)
-            .update_columns([Column::Status, Column::Outcome, Column::Summary, Column::Parts])
+            .update_columns([Column::Status, Column::Outcome, Column::EndedAt, Column::Summary, Column::Parts])
             .to_owned(),
     )
     .exec_without_returning(db)
@@ -224,6 +229,9 @@ impl Store {
         }
         if let Some(version) = &filter.version {
             query = query.filter(Column::Version.eq(version));
+        }
+        if let Some(outcome) = &filter.outcome {
+            query = query.filter(Column::Outcome.eq(outcome.as_str()));
         }
         let rows = query.order_by_desc(Column::Seq).limit(filter.limit).all(self.db()).await?;
         rows.iter().map(summary).collect()

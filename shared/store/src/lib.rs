@@ -7,6 +7,7 @@
 
 mod archive;
 mod audit;
+mod blocks;
 mod connect;
 mod deployments;
 mod error;

@@ -1,6 +1,7 @@
 //! The tables, as a list of steps that is only ever added to. A released step is never edited.
 
 mod m0001_start;
+mod m0002_releases;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait, async_trait};
 
@@ -9,6 +10,6 @@ pub(crate) struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_start::Migration)]
+        vec![Box::new(m0001_start::Migration), Box::new(m0002_releases::Migration)]
     }
 }

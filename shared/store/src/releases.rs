@@ -1,7 +1,13 @@
 //! Releases: written once, never changed.
 
+use std::collections::BTreeMap;
+
 use sea_orm::{ActiveValue::Set, EntityTrait, QueryFilter, QueryOrder, QuerySelect, entity::prelude::*};
-use slipway_domain::{event::Actor, name::ProjectName, release::ReleaseSnapshot};
+use slipway_domain::{
+    event::Actor,
+    name::{ChannelName, ProjectName},
+    release::ReleaseSnapshot,
+};
 
 use crate::{
     Audit, Store, StoreError, audit,
@@ -27,6 +33,7 @@ mod row {
         pub id: i64,
         pub project: String,
         pub version: String,
+        pub channel: Option<String>,
         pub snapshot: String,
         pub created_by: String,
     }
@@ -50,6 +57,7 @@ impl Store {
         row::Entity::insert(row::ActiveModel {
             project: Set(project.to_string()),
             version: Set(version.clone()),
+            channel: Set(Some(new.snapshot.channel.to_string())),
             snapshot: Set(to_json(&new.snapshot)),
             created_by: Set(to_json(&new.created_by)),
             ..Default::default()
@@ -84,5 +92,24 @@ impl Store {
             .all(self.db())
             .await?;
         rows.into_iter().map(release).collect()
+    }
+
+    /// The channel of every release of a project, by version; none for those of before channels were kept apart.
+    pub async fn channels_of(
+        &self,
+        project: &ProjectName,
+    ) -> Result<BTreeMap<String, Option<ChannelName>>, StoreError> {
+        let rows: Vec<(String, Option<String>)> = row::Entity::find()
+            .select_only()
+            .column(row::Column::Version)
+            .column(row::Column::Channel)
+            .filter(row::Column::Project.eq(project.as_str()))
+            .into_tuple()
+            .all(self.db())
+            .await?;
+        Ok(rows
+            .into_iter()
+            .map(|(version, channel)| (version, channel.and_then(|c| ChannelName::new(c).ok())))
+            .collect())
     }
 }

@@ -75,6 +75,7 @@ fn request(n: u128, project_name: &str) -> Request {
             steps: project.steps,
             variables: project.variables,
             created_at: time(0),
+            notes: None,
         },
         targets: vec![target("web-01"), target("web-02")],
         secrets: Vec::new(),
@@ -87,6 +88,8 @@ fn request(n: u128, project_name: &str) -> Request {
         timeout: None,
         queue: Default::default(),
         guided_failure: None,
+        mode: Default::default(),
+        previous: None,
         retries: None,
     }
 }

@@ -1,16 +1,20 @@
-//! `slipway release`: make, list and show releases.
+//! `slipway release`: make, list, show, block and unblock releases.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use slipway_domain::{
-    api::{CreateRelease, ReleaseView},
+    api::{CreateRelease, ReleaseView, SayWhy},
     name::{ChannelName, PackageName, ProjectName},
 };
 
 use super::Shared;
-use crate::{client::segment, failure::Result, output, times};
+use crate::{
+    client::segment,
+    failure::{Failure, Result},
+    output, times,
+};
 
 #[derive(Debug, Subcommand)]
 pub enum Release {
@@ -21,6 +25,10 @@ pub enum Release {
         /// Project
         project: ProjectName,
     },
+    /// Keep a release from phases of its lifecycle that it was not in
+    Block(Say),
+    /// Let a blocked release go on
+    Unblock(Say),
     /// Show a release
     Show {
         /// Project
@@ -28,6 +36,25 @@ pub enum Release {
         /// Version
         version: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct Say {
+    /// Project
+    project: ProjectName,
+    /// Version
+    version: String,
+    /// Why, for the others
+    #[arg(long)]
+    reason: String,
+}
+
+impl Say {
+    async fn run(self, shared: &Shared, what: &str) -> Result<()> {
+        let path = format!("{}/{}/{what}", path(&self.project), segment(&self.version));
+        let release: ReleaseView = shared.client()?.post(&path, &SayWhy { reason: self.reason }).await?;
+        shared.output.show(&release, |_| details(&release, times::now()))
+    }
 }
 
 #[derive(Debug, Args)]
@@ -43,6 +70,20 @@ pub struct Create {
     /// Version of the release; the tag of the first package without
     #[arg(long)]
     version: Option<String>,
+    /// What is new in it, for people
+    #[arg(long, conflicts_with = "notes_file")]
+    notes: Option<String>,
+    /// The same from a file
+    #[arg(long, value_name = "FILE")]
+    notes_file: Option<PathBuf>,
+}
+
+impl Create {
+    fn notes(&self) -> Result<Option<String>> {
+        let Some(file) = &self.notes_file else { return Ok(self.notes.clone()) };
+        let text = std::fs::read_to_string(file).map_err(|e| Failure::failed(format!("{}: {e}", file.display())))?;
+        Ok(Some(text))
+    }
 }
 
 fn package_tag(text: &str) -> std::result::Result<(PackageName, String), String> {
@@ -56,6 +97,7 @@ impl Release {
         match self {
             Self::Create(create) => {
                 let body = CreateRelease {
+                    notes: create.notes()?,
                     packages: create.packages.into_iter().collect::<BTreeMap<_, _>>(),
                     channel: create.channel,
                     version: create.version,
@@ -63,6 +105,8 @@ impl Release {
                 let made: ReleaseView = client.post(&path(&create.project), &body).await?;
                 shared.output.show(&made, |_| details(&made, times::now()))
             }
+            Self::Block(say) => say.run(shared, "block").await,
+            Self::Unblock(say) => say.run(shared, "unblock").await,
             Self::List { project } => {
                 let releases: Vec<ReleaseView> = client.get(&path(&project)).await?;
                 shared.output.show(&releases, |wide| list(&releases, wide, times::now()))
@@ -89,8 +133,7 @@ fn list(releases: &[ReleaseView], wide: bool, now: DateTime<Utc>) -> String {
     let row = |r: &ReleaseView| {
         let packages: Vec<String> = r.packages.iter().map(|(name, image)| format!("{name}={}", image.tag)).collect();
         let made = if wide { times::exact(r.created_at) } else { times::ago(r.created_at, now) };
-        let mut row =
-            vec![r.version.clone(), r.channel.to_string(), packages.join(", "), made, r.created_by.to_string()];
+        let mut row = vec![version(r), r.channel.to_string(), packages.join(", "), made, r.created_by.to_string()];
         if wide {
             let digests: Vec<String> = r.packages.values().map(|image| image.digest.to_string()).collect();
             row.push(digests.join(", "));
@@ -98,6 +141,11 @@ fn list(releases: &[ReleaseView], wide: bool, now: DateTime<Utc>) -> String {
         row
     };
     output::table(&headings, releases.iter().map(row).collect())
+}
+
+/// The version, with a mark if it is blocked.
+fn version(r: &ReleaseView) -> String {
+    if r.blocked.is_some() { format!("{} (blocked)", r.version) } else { r.version.clone() }
 }
 
 fn details(r: &ReleaseView, now: DateTime<Utc>) -> String {
@@ -109,8 +157,15 @@ fn details(r: &ReleaseView, now: DateTime<Utc>) -> String {
         times::ago(r.created_at, now),
         r.created_by
     );
+    if let Some(block) = &r.blocked {
+        text.push_str(&format!("  blocked  {} by {}: {}\n", times::ago(block.at, now), block.by, block.reason));
+    }
     for (name, image) in &r.packages {
         text.push_str(&format!("  package  {name}  {image}\n"));
+    }
+    if let Some(notes) = &r.notes {
+        text.push_str("  notes\n");
+        notes.lines().for_each(|line| text.push_str(&format!("    {line}\n")));
     }
     text
 }

@@ -8,7 +8,7 @@ use axum::{
 use serde::Deserialize;
 use slipway_domain::{
     api::{Accepted, Cancel, CastVote, CreateDeployment, DeploymentSummary, DeploymentView, PlanView, Right, Waiting},
-    event::Actor,
+    event::{Actor, Outcome},
     id::DeploymentId,
     name::{EnvironmentName, ProjectName, StepName},
 };
@@ -37,6 +37,7 @@ pub struct List {
     project: Option<ProjectName>,
     environment: Option<EnvironmentName>,
     version: Option<String>,
+    outcome: Option<Outcome>,
     limit: Option<u64>,
     at_least: Option<u64>,
 }
@@ -72,6 +73,7 @@ pub async fn list(
         project: query.project,
         environment: query.environment,
         version: query.version,
+        outcome: query.outcome,
         limit: limit(query.limit),
     };
     Ok(Answer(app.store.deployments(&filter).await?))

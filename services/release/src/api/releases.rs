@@ -3,15 +3,20 @@
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use serde::Deserialize;
 use slipway_domain::{
-    api::{CreateRelease, ReleaseView, Right},
-    name::ProjectName,
+    api::{Candidates, CreateRelease, ReleaseView, Right, SayWhy},
+    name::{EnvironmentName, ProjectName},
 };
 
 use super::{
     extract::{Json, Path, Query},
     limit,
 };
-use crate::{app::Shared, auth::Person, operations::releases as operations, problem::Problem};
+use crate::{
+    app::Shared,
+    auth::Person,
+    operations::{progression, releases as operations},
+    problem::Problem,
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,5 +51,34 @@ pub async fn get(
     Path((project, version)): Path<(ProjectName, String)>,
 ) -> Result<Answer<ReleaseView>, Problem> {
     person.may(Right::Read)?;
-    Ok(Answer(operations::view(&operations::get(&app, &project, &version).await?)))
+    Ok(Answer(operations::show(&app, &project, &version).await?))
+}
+
+pub async fn block(
+    State(app): State<Shared>,
+    person: Person,
+    Path((project, version)): Path<(ProjectName, String)>,
+    Json(body): Json<SayWhy>,
+) -> Result<Answer<ReleaseView>, Problem> {
+    person.may(Right::Deploy)?;
+    Ok(Answer(operations::block(&app, &project, &version, body.reason, person.actor()).await?))
+}
+
+pub async fn unblock(
+    State(app): State<Shared>,
+    person: Person,
+    Path((project, version)): Path<(ProjectName, String)>,
+    Json(body): Json<SayWhy>,
+) -> Result<Answer<ReleaseView>, Problem> {
+    person.may(Right::Deploy)?;
+    Ok(Answer(operations::unblock(&app, &project, &version, body.reason, person.actor()).await?))
+}
+
+pub async fn candidates(
+    State(app): State<Shared>,
+    person: Person,
+    Path((project, environment)): Path<(ProjectName, EnvironmentName)>,
+) -> Result<Answer<Candidates>, Problem> {
+    person.may(Right::Read)?;
+    Ok(Answer(progression::candidates(&app, &project, &environment).await?))
 }

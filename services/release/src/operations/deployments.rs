@@ -11,20 +11,18 @@ use slipway_domain::{
     name::TargetName,
     order::Outputs,
     release::{Done, Request, Retries},
-    text::{did_you_mean, sha256_hex},
+    text::sha256_hex,
 };
-use slipway_engine::{Deployment, lifecycle};
-use slipway_store::DeploymentFilter;
+use slipway_engine::Deployment;
 use uuid::Uuid;
 
 use crate::{
     app::App,
     operations::{
-        envelope, releases,
+        envelope, progression, releases,
         request::{self, Options},
     },
     problem::Problem,
-    world::World,
 };
 
 /// How a repeated request meets its first.
@@ -60,7 +58,7 @@ pub async fn request(
     }
     let release = releases::get(app, &body.project, &body.version).await?.snapshot;
     let world = app.world().await?;
-    allowed(app, &world, &body).await?;
+    progression::may_go(app, &world, &body.project, (&release.version, &release.channel), &body.environment).await?;
     let options = Options { skip: body.skip, at: body.at, guided_failure: body.guided_failure, retries: None };
     let asked = request::Asked { id, environment: body.environment, by: actor.clone(), body_digest, options };
     let request = request::build(app, &world, release, asked).await?;
@@ -95,37 +93,6 @@ fn same(id: DeploymentId, seq: u64, first: &str, second: &str) -> Result<Accepte
         "idempotency-conflict",
         format!("this Idempotency-Key already asked for deployment {id}, with another body; use another key"),
     ))
-}
-
-/// Whether the environment exists and the project's lifecycle lets the release go there now.
-async fn allowed(app: &App, world: &World, body: &CreateDeployment) -> Result<(), Problem> {
-    if !world.environments.contains_key(&body.environment) {
-        let known = world.environments.keys().map(|name| name.as_str());
-        return Err(Problem::not_found(
-            "unknown-environment",
-            format!("there is no environment `{}`{}", body.environment, did_you_mean(body.environment.as_str(), known)),
-        ));
-    }
-    let lifecycle = world.projects.get(&body.project).and_then(|project| world.lifecycles.get(&project.lifecycle));
-    let lifecycle = lifecycle.ok_or_else(|| {
-        Problem::unprocessable("unknown-manifest", format!("the lifecycle of project {} is not there", body.project))
-    })?;
-    let filter = DeploymentFilter {
-        project: Some(body.project.clone()),
-        version: Some(body.version.clone()),
-        limit: u64::from(u32::MAX),
-        ..DeploymentFilter::default()
-    };
-    let succeeded = app
-        .store
-        .deployments(&filter)
-        .await?
-        .into_iter()
-        .filter(|deployment| deployment.outcome == Some(Outcome::Succeeded))
-        .map(|deployment| deployment.environment)
-        .collect();
-    lifecycle::may_deploy(lifecycle, &body.environment, &succeeded)
-        .map_err(|reason| Problem::refusal("lifecycle", reason))
 }
 
 async fn append(app: &App, request: Request, actor: Actor) -> Result<Accepted, Problem> {
@@ -244,7 +211,7 @@ pub async fn retry(app: &App, id: DeploymentId, actor: Actor) -> Result<Accepted
     let body = CreateDeployment::new(summary.project.clone(), summary.version.clone(), summary.environment.clone());
     let release = releases::get(app, &body.project, &body.version).await?.snapshot;
     let world = app.world().await?;
-    allowed(app, &world, &body).await?;
+    progression::may_go(app, &world, &body.project, (&release.version, &release.channel), &body.environment).await?;
     let body_digest = digest(&body);
     let options = Options { retries: Some(Retries { deployment: id, done: done(&first) }), ..Options::default() };
     let new = DeploymentId(Uuid::now_v7());

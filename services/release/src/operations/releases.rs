@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::Utc;
 use slipway_domain::{
-    api::{CreateRelease, ReleaseView},
+    api::{CreateRelease, ReleaseBlock, ReleaseView},
     event::Actor,
     image::ImageRef,
     manifest::{Feed, Kind, Manifest, PackageSource, Project},
@@ -43,10 +43,77 @@ pub async fn create(
         steps: project.steps,
         variables: project.variables,
         created_at: Utc::now(),
+        notes: notes(body.notes)?,
     };
     let name = snapshot.project.clone();
     let view = keep(app, ReleaseRow { snapshot, created_by: actor }).await?;
     promotion::of_project(app, &name).await;
+    Ok(view)
+}
+
+/// The longest notes, in characters.
+const LONGEST_NOTES: usize = 20_000;
+
+fn notes(notes: Option<String>) -> Result<Option<String>, Problem> {
+    match notes {
+        Some(notes) if notes.chars().count() > LONGEST_NOTES => Err(Problem::unprocessable(
+            "invalid-notes",
+            format!("release notes have at most {LONGEST_NOTES} characters; put the rest where they can link to"),
+        )),
+        notes => Ok(notes.filter(|notes| !notes.trim().is_empty())),
+    }
+}
+
+/// Keeps a release from phases that it was not in; a second time says another reason.
+pub async fn block(
+    app: &App,
+    project: &ProjectName,
+    version: &str,
+    reason: String,
+    actor: Actor,
+) -> Result<ReleaseView, Problem> {
+    get(app, project, version).await?;
+    let reason = said(reason)?;
+    let entry = audit(&actor, "release.block", format!("project/{project}/release/{version}"), reason.clone());
+    let block = ReleaseBlock { reason, by: actor, at: entry.at };
+    app.store.block_release(project, version, &block, &entry).await?;
+    show(app, project, version).await
+}
+
+/// Lets a blocked release go on; one that is not blocked stays as it is.
+pub async fn unblock(
+    app: &App,
+    project: &ProjectName,
+    version: &str,
+    reason: String,
+    actor: Actor,
+) -> Result<ReleaseView, Problem> {
+    get(app, project, version).await?;
+    let entry = audit(&actor, "release.unblock", format!("project/{project}/release/{version}"), said(reason)?);
+    if app.store.unblock_release(project, version, &entry).await? {
+        promotion::of_project(app, project).await;
+    }
+    show(app, project, version).await
+}
+
+fn said(reason: String) -> Result<String, Problem> {
+    match reason.trim() {
+        "" => Err(Problem::unprocessable(
+            "reason-missing",
+            "say why: it is what others read who wonder about the release",
+        )),
+        said if said.chars().count() > 1_000 => {
+            Err(Problem::unprocessable("reason-missing", "the reason has more than 1,000 characters; say it shorter"))
+        }
+        said => Ok(said.to_owned()),
+    }
+}
+
+/// One release as the API shows it.
+pub async fn show(app: &App, project: &ProjectName, version: &str) -> Result<ReleaseView, Problem> {
+    let row = get(app, project, version).await?;
+    let mut view = view(&row);
+    view.blocked = app.store.blocks_of(project).await?.remove(version);
     Ok(view)
 }
 
@@ -64,7 +131,13 @@ pub async fn get(app: &App, project: &ProjectName, version: &str) -> Result<Rele
 /// The newest releases of a project, newest first.
 pub async fn list(app: &App, project: &ProjectName, limit: u64) -> Result<Vec<ReleaseView>, Problem> {
     project_of(app, project).await?;
-    Ok(app.store.releases_of(project, limit).await?.iter().map(view).collect())
+    let mut blocks = app.store.blocks_of(project).await?;
+    let rows = app.store.releases_of(project, limit).await?;
+    let with_block = |row: &ReleaseRow| {
+        let blocked = blocks.remove(&row.snapshot.version);
+        ReleaseView { blocked, ..view(row) }
+    };
+    Ok(rows.iter().map(with_block).collect())
 }
 
 /// The Project manifest.
@@ -82,8 +155,8 @@ pub async fn project_of(app: &App, name: &ProjectName) -> Result<Project, Proble
     ))
 }
 
-/// A release as the API shows it.
-pub fn view(row: &ReleaseRow) -> ReleaseView {
+/// A release as the API shows it, without its block.
+fn view(row: &ReleaseRow) -> ReleaseView {
     let snapshot = &row.snapshot;
     ReleaseView {
         project: snapshot.project.clone(),
@@ -92,6 +165,8 @@ pub fn view(row: &ReleaseRow) -> ReleaseView {
         packages: snapshot.packages.iter().map(|(name, package)| (name.clone(), package.image.clone())).collect(),
         created_at: snapshot.created_at,
         created_by: row.created_by.clone(),
+        notes: snapshot.notes.clone(),
+        blocked: None,
     }
 }
 

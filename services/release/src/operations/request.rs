@@ -1,5 +1,7 @@
 //! From a release and the world to a [`Request`]: everything that a deployment needs, by value.
 
+mod downgrade;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
@@ -8,11 +10,11 @@ use slipway_domain::{
     id::DeploymentId,
     manifest::{Action, GuidedFailure, Scope, Variable},
     name::{EnvironmentName, SecretName, StepName, TeamName},
-    release::{RULES_VERSION, ReleaseSnapshot, Request, Retries, TargetSnapshot},
+    release::{Mode, RULES_VERSION, ReleaseSnapshot, Request, Retries, TargetSnapshot},
     secret::SecretRef,
 };
 
-use crate::{app::App, problem::Problem, world::World};
+use crate::{app::App, operations::progression, problem::Problem, world::World};
 
 /// What was asked for, and by whom.
 pub struct Asked {
@@ -50,12 +52,14 @@ pub async fn build(app: &App, world: &World, release: ReleaseSnapshot, asked: As
         .into_iter()
         .map(|view| (view.name.clone(), SecretRef { name: view.name, version: view.version }))
         .collect();
-    assemble(world, &known, release, asked)
+    let current = progression::current(app, &release.project, &asked.environment).await?;
+    assemble(world, &known, current, release, asked)
 }
 
 fn assemble(
     world: &World,
     known: &BTreeMap<SecretName, SecretRef>,
+    current: Option<String>,
     mut release: ReleaseSnapshot,
     asked: Asked,
 ) -> Result<Request, Problem> {
@@ -86,6 +90,10 @@ fn assemble(
         ));
     }
     let environment = world.environments.get(&asked.environment);
+    let mode = Mode::of(current.as_deref(), &release.version);
+    if mode == Mode::Rollback {
+        downgrade::allow(environment, &mut release, current.as_deref())?;
+    }
     let project = world.projects.get(&release.project);
     let guided_failure = environment
         .and_then(|e| e.guided_failure.clone())
@@ -101,6 +109,8 @@ fn assemble(
         timeout: project.and_then(|p| p.timeout),
         skip: asked.options.skip,
         not_before: asked.options.at,
+        mode,
+        previous: current,
         retries: asked.options.retries,
         environment: asked.environment,
         release,
@@ -214,7 +224,7 @@ mod tests {
     #[test]
     fn a_request_takes_what_the_environment_needs_and_nothing_else() {
         let known = secrets(&[("everywhere", 3), ("pull", 2), ("unused", 1)]);
-        let request = assemble(&world(), &known, release(), asked()).unwrap();
+        let request = assemble(&world(), &known, None, release(), asked()).unwrap();
         let targets: Vec<_> = request.targets.iter().map(|t| t.name.as_str()).collect();
         assert_eq!(targets, ["a", "b"]);
         let secrets: Vec<_> = request.secrets.iter().map(|s| (s.name.as_str(), s.version)).collect();
@@ -226,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_secret_without_a_value_is_refused_by_name() {
-        let problem = assemble(&world(), &secrets(&[("pull", 1)]), release(), asked()).unwrap_err();
+        let problem = assemble(&world(), &secrets(&[("pull", 1)]), None, release(), asked()).unwrap_err();
         assert_eq!(problem.code(), "unknown-secret");
         assert!(problem.detail().contains("everywhere"), "{problem}");
         assert!(!problem.detail().contains("production-only"), "{problem}");

@@ -125,6 +125,7 @@ async fn try_release(app: &App, wanted: &Wanted<'_>, image: &PushedImage, tag: &
         packages: wanted.packages.iter().map(|name| ((*name).clone(), tag.to_owned())).collect::<BTreeMap<_, _>>(),
         channel: Some(channel.name.clone()),
         version: Some(tag.to_owned()),
+        notes: None,
     };
     let actor = Actor::Trigger { name: "push".to_owned() };
     match operations::releases::create(app, project, body, actor).await {

@@ -23,6 +23,42 @@ pub struct CreateRelease {
     /// The release's version; the tag of the first package without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// What is new in it, for people; at most 20,000 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes: Option<String>,
+}
+
+/// `POST /api/v1/projects/{project}/releases/{version}/block` and `…/unblock`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SayWhy {
+    /// Why; kept in the audit.
+    pub reason: String,
+}
+
+/// A blocked release gets to no phase that it was not in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReleaseBlock {
+    /// Why.
+    pub reason: String,
+    /// Who said so.
+    pub by: Actor,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// `GET /api/v1/projects/{project}/candidates/{environment}`: what may be deployed there next.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Candidates {
+    /// The release that is there: the one of the newest successful deployment.
+    pub current: Option<String>,
+    /// The newest release that may go there and is newer than what is there.
+    pub promote: Option<String>,
+    /// Why there is none to promote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why_not: Option<String>,
+    /// What was there before the release that is there now.
+    pub rollback: Option<String>,
 }
 
 /// A release as the API shows it.
@@ -40,4 +76,10 @@ pub struct ReleaseView {
     pub created_at: DateTime<Utc>,
     /// Who or what made it.
     pub created_by: Actor,
+    /// What is new in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes: Option<String>,
+    /// Why it goes no further, if it is blocked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked: Option<ReleaseBlock>,
 }

@@ -82,8 +82,11 @@ fn check_lifecycle(lifecycle: &Lifecycle) -> Vec<Finding> {
     }
     for (index, phase) in lifecycle.phases.iter().enumerate() {
         let mut say = |message: String| found.push(Finding::at("phases", index, message));
-        if phase.environments.is_empty() {
-            say(format!("phase `{}` has no environments", phase.name));
+        if phase.environments.is_empty() && lifecycle.phases[..index].iter().any(|p| p.environments.is_empty()) {
+            say(format!(
+                "phase `{}` would have no environments: an earlier phase has all that are not named",
+                phase.name
+            ));
         }
         let mut seen = BTreeSet::new();
         for environment in &phase.environments {
@@ -92,7 +95,7 @@ fn check_lifecycle(lifecycle: &Lifecycle) -> Vec<Finding> {
             }
         }
         if let Required::Minimum(n) = phase.required
-            && (n == 0 || n as usize > phase.environments.len())
+            && (n == 0 || (!phase.environments.is_empty() && n as usize > phase.environments.len()))
         {
             say(format!(
                 "phase `{}` requires a minimum of {n} of its {} environments: write 1 to {}",

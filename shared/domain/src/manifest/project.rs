@@ -64,6 +64,9 @@ pub struct Channel {
     /// Regular expression that the pre-release part must match; `^$` takes only releases without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prerelease: Option<String>,
+    /// The lifecycle of the channel's releases; the project's without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifecycle: Option<LifecycleName>,
 }
 
 /// What makes a release without a person.

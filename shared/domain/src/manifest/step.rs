@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     duration::Span,
-    name::{EnvironmentName, PackageName, RoleName, StepName, TeamName},
+    name::{ChannelName, EnvironmentName, PackageName, RoleName, StepName, TeamName},
 };
 
 /// One step of a process.
@@ -210,6 +210,9 @@ pub struct When {
     /// Only in these environments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environments: Option<Vec<EnvironmentName>>,
+    /// Only for releases of these channels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channels: Option<Vec<ChannelName>>,
     /// Depending on what came before.
     #[serde(default)]
     pub result: ResultCondition,

@@ -66,6 +66,7 @@ pub fn request(name: &str, body: &str, targets: Vec<TargetSnapshot>) -> Request 
             steps: project.steps,
             variables: project.variables,
             created_at: noon(),
+            notes: None,
         },
         targets,
         secrets: vec![SecretRef { name: "db".parse().unwrap(), version: 3 }],
@@ -84,6 +85,8 @@ pub fn request(name: &str, body: &str, targets: Vec<TargetSnapshot>) -> Request 
         timeout: project.timeout,
         queue: Default::default(),
         guided_failure: project.guided_failure,
+        mode: Default::default(),
+        previous: None,
         retries: None,
     }
 }

@@ -82,6 +82,10 @@ fn project_problems(project: &Project, world: &World, found: &mut Found) {
         found.must_exist(&at, "feed", source.feed.as_str(), world.feeds.keys().map(|n| n.as_str()));
     }
     for channel in &project.channels {
+        if let Some(lifecycle) = &channel.lifecycle {
+            let at = format!("channel `{}`", channel.name);
+            found.must_exist(&at, "lifecycle", lifecycle.as_str(), world.lifecycles.keys().map(|n| n.as_str()));
+        }
         if let Err(message) = channel::Rules::parse(channel) {
             found.say(message);
         }
@@ -90,7 +94,7 @@ fn project_problems(project: &Project, world: &World, found: &mut Found) {
         scope_problems(&format!("variable `{}`", variable.name), &variable.scope, project, world, found);
     }
     for step in &project.steps {
-        step_problems(step, world, found);
+        step_problems(step, project, world, found);
     }
     compile::cycles(&project.steps).into_iter().for_each(|message| found.say(message));
 }
@@ -111,18 +115,20 @@ fn scope_problems(at: &str, scope: &Scope, project: &Project, world: &World, fou
         found.must_exist(at, "step", name.as_str(), project.steps.iter().map(|s| s.name.as_str()));
     }
     for name in all(scope.channel.as_ref()) {
-        let implied = project.channels.is_empty().then_some(channel::DEFAULT);
-        found.must_exist(at, "channel", name.as_str(), project.channels.iter().map(|c| c.name.as_str()).chain(implied));
+        found.must_exist(at, "channel", name.as_str(), channels(project));
     }
 }
 
-fn step_problems(step: &Step, world: &World, found: &mut Found) {
+fn step_problems(step: &Step, project: &Project, world: &World, found: &mut Found) {
     let at = format!("step `{}`", step.name);
     if let Some(targets) = &step.targets {
         found.must_exist(&at, "role", targets.role.as_str(), roles(world));
     }
     for name in step.when.environments.iter().flatten() {
         found.must_exist(&at, "environment", name.as_str(), world.environments.keys().map(|n| n.as_str()));
+    }
+    for name in step.when.channels.iter().flatten() {
+        found.must_exist(&at, "channel", name.as_str(), channels(project));
     }
     if let Action::Approval(approval) = &step.action {
         for name in &approval.teams {
@@ -133,6 +139,11 @@ fn step_problems(step: &Step, world: &World, found: &mut Found) {
 
 fn all<T: PartialEq>(names: Option<&OneOrMany<T>>) -> &[T] {
     names.map(OneOrMany::as_slice).unwrap_or_default()
+}
+
+fn channels(project: &Project) -> impl Iterator<Item = &str> {
+    let implied = project.channels.is_empty().then_some(channel::DEFAULT);
+    project.channels.iter().map(|c| c.name.as_str()).chain(implied)
 }
 
 fn roles(world: &World) -> impl Iterator<Item = &str> {

@@ -134,6 +134,9 @@ fn check_options(step: &Step, messages: &mut Vec<String>) {
     {
         messages.push(format!("waits {span}, longer than its time-out of {timeout}: give it a longer `timeout`"));
     }
+    if step.when.channels.as_ref().is_some_and(Vec::is_empty) {
+        messages.push("`when.channels` is empty: the step would never happen".to_owned());
+    }
     if step.when.environments.as_ref().is_some_and(Vec::is_empty) {
         messages.push("`when.environments` is empty: the step would never happen".to_owned());
     }

@@ -133,11 +133,11 @@ fn the_other_kinds_make_sense() {
         ],
     );
     text(
-        "kind: Lifecycle\nname: l\nphases:\n  - {name: A, environments: [a]}\n  - {name: B, environments: [b, b], required: {minimum: 3}}\n  - {name: C, environments: []}\n",
+        "kind: Lifecycle\nname: l\nphases:\n  - {name: A, environments: [a]}\n  - {name: B, environments: [b, b], required: {minimum: 3}}\n  - {name: C}\n  - {name: D, environments: []}\n",
         &[
             "line 5: environment `b` is in the phase twice: keep one",
             "line 5: phase `B` requires a minimum of 3 of its 2 environments: write 1 to 2",
-            "line 6: phase `C` has no environments",
+            "line 7: phase `D` would have no environments: an earlier phase has all that are not named",
         ],
     );
     text(
