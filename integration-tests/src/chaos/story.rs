@@ -38,7 +38,19 @@ pub const CANARY: &str = "canary-of-the-chaos-job";
 enum Fate {
     Approved,
     Rejected,
+    /// After a look at the canary.
+    TakenBack,
     CancelledAt(Instant),
+}
+
+impl Fate {
+    fn is_rejected(self) -> bool {
+        matches!(self, Self::Rejected)
+    }
+
+    fn is_taken_back(self) -> bool {
+        matches!(self, Self::TakenBack)
+    }
 }
 
 /// The people, and what they want.
@@ -83,6 +95,7 @@ impl Story {
             tokio::time::sleep(Duration::from_millis(chance.random_range(0..700))).await;
             let fate = match chance.random_range(0..10) {
                 0 => Fate::Rejected,
+                2 => Fate::TakenBack,
                 1 => Fate::CancelledAt(Instant::now() + Duration::from_millis(chance.random_range(0..4000))),
                 _ => Fate::Approved,
             };
@@ -130,19 +143,27 @@ impl Story {
 
     async fn speak(&self, one: &DeploymentSummary) -> Result<()> {
         let fate = self.fates.lock().unwrap_or_else(PoisonError::into_inner).get(&one.id).copied();
-        let (client, path, body) = match fate {
+        match fate {
             Some(Fate::CancelledAt(time)) if Instant::now() >= time && one.status != Status::Cancelling => {
-                (&self.admin, "cancel", serde_json::json!({ "reason": "chaos" }))
+                self.say(&self.admin, one, "cancel", serde_json::json!({ "reason": "chaos" })).await
             }
             Some(fate) if one.status == Status::WaitingForPerson => {
-                let verdict = if matches!(fate, Fate::Rejected) { "reject" } else { "approve" };
-                (&self.ana, "gates/sign-off", serde_json::json!({ "verdict": verdict }))
+                // Which of the two gates is open is not told by the list; the other one refuses.
+                for (gate, rejected) in [("sign-off", fate.is_rejected()), ("web", fate.is_taken_back())] {
+                    let body = serde_json::json!({ "verdict": if rejected { "reject" } else { "approve" } });
+                    self.say(&self.ana, one, &format!("gates/{gate}"), body).await?;
+                }
+                Ok(())
             }
-            _ => return Ok(()),
-        };
+            _ => Ok(()),
+        }
+    }
+
+    /// Says something about a deployment. It may be too late for it, or the API away; what counts is what the next
+    /// look shows.
+    async fn say(&self, who: &Client, one: &DeploymentSummary, path: &str, body: serde_json::Value) -> Result<()> {
         let path = format!("/api/v1/deployments/{}/{path}", one.id);
-        // It may be too late for it, or the API away; what counts is what the next look shows.
-        if let Ok(answer) = client.request(Method::POST, &path).json(&body).send().await {
+        if let Ok(answer) = who.request(Method::POST, &path).json(&body).send().await {
             let status = answer.status();
             let forbidden = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::BAD_REQUEST];
             ensure!(!forbidden.contains(&status), "{path}: {status}: {}", answer.text().await.unwrap_or_default());
@@ -214,7 +235,11 @@ fn manifests(stack: &Stack, registry: &str, projects: &[String], version: usize)
         );
     }
     let files: Vec<String> = (1..=version).map(|n| format!("{n:03}.sql: 'create table t{n} (x int)'")).collect();
-    for project in projects {
+    for (n, project) in projects.iter().enumerate() {
+        let rolling = match n % 2 {
+            0 => "{window: 2}",
+            _ => "{window: 2, canary: 1, then: {approval: {teams: [ops], slack: '#deploys'}}, on-failure: restore}",
+        };
         text += &format!(
             "---\nkind: Project\nname: {project}\nlifecycle: short\npackages:\n  app: {{feed: local, image: shop/app}}\n\
              variables:\n  - {{name: Token, secret: job-token}}\nsteps:\n  \
@@ -223,7 +248,7 @@ fn manifests(stack: &Stack, registry: &str, projects: &[String], version: usize)
              - {{name: job, needs: [migrate], retry: {{attempts: 4, backoff: 200ms}}, \
                  docker-job: {{package: app, env: {{TOKEN: '#{{Token}}'}}}}}}\n  \
              - {{name: sign-off, needs: [job], approval: {{teams: [ops], slack: '#deploys'}}}}\n  \
-             - {{name: web, needs: [sign-off], targets: {{role: web}}, rolling: {{window: 2}}, \
+             - {{name: web, needs: [sign-off], targets: {{role: web}}, rolling: {rolling}, \
                  retry: {{attempts: 4, backoff: 200ms}}, docker-run: {{package: app}}}}\n  \
              - {{name: tell, needs: [web], when: {{result: always}}, wait: 0s}}\n",
             files.join(", ")

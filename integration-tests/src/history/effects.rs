@@ -7,7 +7,7 @@ use slipway_domain::{
     event::Outcome,
     id::{DeploymentId, TaskKey},
     manifest::Action,
-    name::StepName,
+    name::TargetName,
 };
 
 use super::{
@@ -46,7 +46,7 @@ pub fn check(replay: &Replay, journal: &Journal) -> Vec<Violation> {
                 broken(Rule::Fenced, format!("{effect:?} at {}, after the claim had ended at {over}", line.at));
             }
         }
-        if claim.stop && !matches!(effect, Effect::Remove { .. }) {
+        if claim.stop && !matches!(effect, Effect::Remove { .. } | Effect::Park { .. }) {
             broken(Rule::Cancel, format!("{effect:?} in an attempt that was only to clean up"));
         }
         if let Err(what) = world.take(line, effect) {
@@ -54,7 +54,7 @@ pub fn check(replay: &Replay, journal: &Journal) -> Vec<Violation> {
         }
     }
     for (id, deployment) in &replay.deployments {
-        for (key, task) in &deployment.tasks {
+        for (key, task) in deployment.tasks.iter().filter(|(key, _)| key.target != TargetName::notifier()) {
             if let Err(what) = world.matches(*id, deployment, key, task) {
                 violations.push(Violation {
                     rule: Rule::Effects,
@@ -90,6 +90,7 @@ struct Container {
     epoch: u64,
     place: String,
     runs: bool,
+    parked: bool,
 }
 
 /// What Docker engines and databases have.
@@ -106,7 +107,13 @@ impl World {
         let key = (line.deployment, line.task.clone());
         match effect {
             Effect::Create { container, place } => {
-                let made = Container { id: container.clone(), epoch: line.epoch, place: place.clone(), runs: false };
+                let made = Container {
+                    id: container.clone(),
+                    epoch: line.epoch,
+                    place: place.clone(),
+                    runs: false,
+                    parked: false,
+                };
                 match self.containers.insert(key, made) {
                     None => Ok(()),
                     Some(other) => Err(format!("{container} was made while {} was there", other.id)),
@@ -130,6 +137,12 @@ impl World {
                     Err(format!("{container} was removed and is not there"))
                 }
             }
+            Effect::Park { container, parked } => {
+                let there = self.containers.values_mut().find(|there| there.id == *container);
+                let there = there.ok_or_else(|| format!("{container} was stopped or started and is not there"))?;
+                there.parked = *parked;
+                Ok(())
+            }
             Effect::Apply { database, file } => match self.applied.insert((database.clone(), file.clone())) {
                 true => Ok(()),
                 false => Err(format!("{file} was applied to {database} twice")),
@@ -141,6 +154,9 @@ impl World {
     fn matches(&self, id: DeploymentId, deployment: &Deployment, key: &TaskKey, task: &Task) -> Result<(), String> {
         let runs = self.runs.get(&(id, key.clone())).map(Vec::as_slice).unwrap_or_default();
         let good = runs.iter().filter(|code| **code == 0).count();
+        if task.restoring && task.is_over() && self.containers.contains_key(&(id, key.clone())) && !task.lost {
+            return Err("it was taken back, and its container is there".to_owned());
+        }
         match deployment.step(&key.step).map(|step| &step.step.action) {
             Some(Action::DockerJob(_)) => {
                 let allowed = 1 + task.failures as usize;
@@ -173,14 +189,12 @@ impl World {
     /// With nothing under way, each place has the container of the last deployment that succeeded there, and no other.
     fn at_rest(&self, replay: &Replay) -> Vec<Violation> {
         let mut places: BTreeMap<&str, Vec<&(DeploymentId, TaskKey)>> = BTreeMap::new();
-        for (key, container) in &self.containers {
+        for (key, container) in self.containers.iter().filter(|(_, container)| !container.parked) {
             places.entry(&container.place).or_default().push(key);
         }
         let mut violations = Vec::new();
         for (id, deployment) in replay.deployments.iter().filter(|(_, d)| d.ended == Some(Outcome::Succeeded)) {
-            for (key, _) in
-                deployment.tasks.iter().filter(|(key, task)| task.succeeded && is_run(deployment, &key.step))
-            {
+            for (key, _) in deployment.tasks.iter().filter(|(key, task)| task.succeeded && is_run(deployment, key)) {
                 let request = &deployment.request;
                 let place = format!("{}/{}/{}/{}", request.project(), request.environment, key.step, key.target);
                 let there = places.get(place.as_str()).map(Vec::as_slice).unwrap_or_default();
@@ -194,6 +208,8 @@ impl World {
     }
 }
 
-fn is_run(deployment: &Deployment, step: &StepName) -> bool {
-    matches!(deployment.step(step).map(|step| &step.step.action), Some(Action::DockerRun(_)))
+/// Whether it is the replacement of a container, not the announcement of its gate.
+fn is_run(deployment: &Deployment, key: &TaskKey) -> bool {
+    key.target != TargetName::notifier()
+        && matches!(deployment.step(&key.step).map(|step| &step.step.action), Some(Action::DockerRun(_)))
 }

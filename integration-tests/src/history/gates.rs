@@ -18,6 +18,8 @@ pub struct Asked<'a> {
     pub teams: &'a [TeamName],
     /// How many approvals; none where a failed task is asked about.
     pub approvals: Option<u32>,
+    /// Whoever asked for the deployment has no vote.
+    pub excludes: bool,
 }
 
 /// One gate.
@@ -55,12 +57,14 @@ impl Gate {
                 let here = self.opened.as_ref().is_some_and(|(seq, digest, _)| seq == opened && digest == plan_digest);
                 let member = asked.teams.is_empty()
                     || request.teams_of(person).into_iter().any(|team| asked.teams.contains(team));
+                let excluded =
+                    asked.excludes && matches!(&request.requested_by, Actor::Person { name, .. } if name == person);
                 let own = matches!(actor, Actor::Person { name, .. } if name == person);
                 let answers = match asked.approvals {
                     Some(_) => matches!(verdict, Verdict::Approve | Verdict::Reject),
                     None => *verdict != Verdict::Approve,
                 };
-                if here && member && own && answers && self.decided.is_none() {
+                if here && member && !excluded && own && answers && self.decided.is_none() {
                     self.votes.insert(person.clone(), *verdict);
                 }
                 Ok(())

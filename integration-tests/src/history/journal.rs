@@ -78,6 +78,13 @@ pub enum Effect {
         /// Its id.
         container: String,
     },
+    /// It was stopped and kept, or started again.
+    Park {
+        /// Its id.
+        container: String,
+        /// Whether it was stopped.
+        parked: bool,
+    },
     /// A migration was committed.
     Apply {
         /// Where.

@@ -113,6 +113,12 @@ impl Replay {
                     *time = Some(*not_before);
                 }
             }
+            PlanEvent::RestoreScheduled { step, targets, .. } => {
+                for target in targets {
+                    let task = deployment.tasks.get_mut(&TaskKey::new(step.clone(), target.clone()));
+                    task.into_iter().for_each(|task| task.restore(recorded.at));
+                }
+            }
             PlanEvent::StepSkipped { step, target, .. } => skip(deployment, step, target.as_ref()),
             PlanEvent::Rejected { .. } => self.ended(id, seq, Outcome::Rejected),
             PlanEvent::Finished { outcome, .. } => {
@@ -220,24 +226,33 @@ impl Replay {
         let Some(deployment) = self.deployments.get_mut(&id) else { return };
         let wrong = match scope {
             GateScope::All => {
-                let early = matches!(event, GateEvent::Opened { .. }).then(|| deployment.may_run(step).err()).flatten();
+                let may_open = |step| match deployment.looks.contains_key(step) {
+                    true => deployment.may_look(step),
+                    false => deployment.may_run(step),
+                };
+                let early = matches!(event, GateEvent::Opened { .. }).then(|| may_open(step).err()).flatten();
                 // What a lagging planner still opens after a cancel, nobody needs to answer.
                 let early =
                     early.filter(|(rule, _)| *rule != Rule::Cancel).map(|(_, why)| format!("it was opened, but {why}"));
                 let request = deployment.request.clone();
                 let plan = deployment.plan.clone();
-                let approval = plan.as_ref().and_then(|plan| match &plan.step(step)?.step.action {
-                    Action::Approval(approval) => Some(approval),
-                    _ => None,
+                let approval = plan.as_ref().and_then(|plan| {
+                    let step = &plan.step(step)?.step;
+                    match &step.action {
+                        Action::Approval(approval) => Some(approval),
+                        _ => step.rolling.as_ref()?.then.as_ref().map(|then| &then.approval),
+                    }
                 });
-                let Some((approval, gate)) = approval.zip(deployment.gates.get_mut(step)) else { return };
-                let asked = Asked { teams: &approval.teams, approvals: Some(approval.votes) };
+                let gate = deployment.gates.get_mut(step).or(deployment.looks.get_mut(step));
+                let Some((approval, gate)) = approval.zip(gate) else { return };
+                let excludes = approval.exclude_requester;
+                let asked = Asked { teams: &approval.teams, approvals: Some(approval.votes), excludes };
                 gate.take(place, actor, event, (&request, asked)).err().or(early)
             }
             GateScope::Target(target) => {
                 let key = TaskKey::new(step.clone(), target.clone());
                 let guided = deployment.request.guided_failure.clone().unwrap_or_default();
-                let asked = Asked { teams: &guided.teams, approvals: None };
+                let asked = Asked { teams: &guided.teams, approvals: None, excludes: false };
                 let request = &deployment.request;
                 let gate = deployment.guidance.entry(key.clone()).or_default();
                 let wrong = gate.take(place, actor, event, (request, asked)).err();

@@ -25,6 +25,8 @@ pub struct Deployment {
     pub plan: Option<Plan>,
     pub tasks: BTreeMap<TaskKey, Task>,
     pub gates: BTreeMap<StepName, Gate>,
+    /// Gates between the canary and the others.
+    pub looks: BTreeMap<StepName, Gate>,
     /// Gates at failed tasks.
     pub guidance: BTreeMap<TaskKey, Gate>,
     /// Gates that were left out.
@@ -44,6 +46,7 @@ impl Deployment {
             plan: None,
             tasks: BTreeMap::new(),
             gates: BTreeMap::new(),
+            looks: BTreeMap::new(),
             guidance: BTreeMap::new(),
             passed_by: BTreeSet::new(),
             started: false,
@@ -60,6 +63,13 @@ impl Deployment {
                 Runs::On(targets) => {
                     let keys = targets.iter().map(|target| TaskKey::new(step.name().clone(), target.clone()));
                     self.tasks.extend(keys.map(|key| (key, Task::new())));
+                    let look = step.step.rolling.as_ref().and_then(|rolling| rolling.look(targets.len()));
+                    if let Some(approval) = look {
+                        self.looks.insert(step.name().clone(), Gate::default());
+                        if approval.slack.is_some() {
+                            self.tasks.insert(TaskKey::new(step.name().clone(), TargetName::notifier()), Task::new());
+                        }
+                    }
                 }
                 Runs::Gate => {
                     self.gates.insert(step.name().clone(), Gate::default());
@@ -72,6 +82,8 @@ impl Deployment {
         for done in self.request.retries.iter().flat_map(|retries| &retries.done) {
             if self.gates.contains_key(&done.task.step) {
                 self.passed_by.insert(done.task.step.clone());
+            } else if done.task.target == TargetName::notifier() && self.looks.remove(&done.task.step).is_some() {
+                self.tasks.remove(&done.task);
             } else if let Some(task) = self.tasks.get_mut(&done.task) {
                 task.place = Place::Good;
             }
@@ -92,8 +104,49 @@ impl Deployment {
 
     /// Its tasks; the announcement of a gate is none of them.
     pub fn tasks_of<'a>(&'a self, step: &'a StepName) -> impl Iterator<Item = &'a Task> + 'a {
-        let gate = self.gates.contains_key(step);
-        self.tasks.iter().filter(move |(key, _)| !gate && key.step == *step).map(|(_, task)| task)
+        self.targets_of(step).iter().filter_map(|target| self.tasks.get(&TaskKey::new(step.clone(), target.clone())))
+    }
+
+    /// Its targets, in the order of the plan.
+    fn targets_of<'a>(&'a self, step: &StepName) -> &'a [TargetName] {
+        match self.step(step).map(|step| &step.runs) {
+            Some(Runs::On(targets)) => targets,
+            _ => &[],
+        }
+    }
+
+    /// The tasks of the canary.
+    fn canary_of<'a>(&'a self, step: &'a StepName) -> impl Iterator<Item = &'a Task> + 'a {
+        let rolling = self.step(step).and_then(|step| step.step.rolling.as_ref());
+        let first = rolling.map_or(0, |rolling| rolling.canaries(self.targets_of(step).len()));
+        self.tasks_of(step).take(first)
+    }
+
+    /// Whether people may look at the canary.
+    pub fn may_look(&self, step: &StepName) -> Result<(), (Rule, String)> {
+        self.may_run(step)?;
+        match self.canary_of(step).all(|task| task.place == Place::Good) {
+            true => Ok(()),
+            false => Err((Rule::Gate, "its canary had not ended well".to_owned())),
+        }
+    }
+
+    /// Whether a target's turn has come, as far as the canary goes.
+    fn may_follow(&self, key: &TaskKey) -> Result<(), (Rule, String)> {
+        let first = self.canary_of(&key.step).count();
+        let place = self.targets_of(&key.step).iter().position(|target| *target == key.target);
+        if place.is_none_or(|place| place < first) || first == 0 {
+            return Ok(());
+        }
+        if !self.canary_of(&key.step).all(|task| task.place == Place::Good) {
+            return Err((Rule::Limits, "the canary had not ended well".to_owned()));
+        }
+        match self.looks.get(&key.step) {
+            Some(gate) if gate.decided != Some(Verdict::Approve) => {
+                Err((Rule::Gate, "the canary was not approved".to_owned()))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn is_settled(&self, step: &StepName) -> bool {
@@ -110,6 +163,8 @@ impl Deployment {
                 let rolling = self.step(step).and_then(|step| step.step.rolling.as_ref());
                 let bad = self.tasks_of(step).filter(|task| task.place == Place::Bad).count();
                 bad > rolling.map_or(0, |rolling| rolling.max_failures as usize)
+                    || self.canary_of(step).any(|task| task.place == Place::Bad)
+                    || self.looks.get(step).is_some_and(|gate| gate.decided == Some(Verdict::Reject))
             }
         }
     }
@@ -182,9 +237,15 @@ impl Deployment {
             let open = gate.is_open() && !self.passed_by.contains(&key.step) && task.place == Place::Pending;
             return if open { Ok(()) } else { no(Rule::Gate, "there is nothing to announce") };
         }
-        self.may_run(&key.step)?;
+        if let Some(gate) = self.looks.get(&key.step).filter(|_| key.target == TargetName::notifier()) {
+            let open = gate.is_open() && task.place == Place::Pending;
+            return if open { Ok(()) } else { no(Rule::Gate, "there is nothing to announce") };
+        }
+        if !task.restoring {
+            self.may_run(&key.step)?;
+        }
         match task.place {
-            Place::Pending => self.has_room(&key.step),
+            Place::Pending => self.has_room(&key.step).and_then(|()| self.may_follow(key)),
             Place::Again { not_before: Some(time) } if time <= at => Ok(()),
             Place::Again { .. } => no(Rule::Order, "its retry had not come"),
             _ => no(Rule::OneHolder, "it was granted before"),
@@ -193,7 +254,8 @@ impl Deployment {
 
     /// Whether it waits for a person.
     pub fn waits_for_person(&self) -> bool {
-        self.paused || self.gates.values().chain(self.guidance.values()).any(Gate::is_open)
+        let gates = self.gates.values().chain(self.looks.values()).chain(self.guidance.values());
+        self.paused || gates.into_iter().any(Gate::is_open)
     }
 
     /// What is wrong with an end, looking at its steps.
@@ -201,7 +263,7 @@ impl Deployment {
         if let Some((key, _)) = self
             .tasks
             .iter()
-            .find(|(key, t)| t.takes_slot() || (self.started && !t.is_over() && !self.gates.contains_key(&key.step)))
+            .find(|(key, t)| t.takes_slot() || (self.started && !t.is_over() && key.target != TargetName::notifier()))
         {
             return Some(format!("it ended, and {key} did not"));
         }

@@ -56,6 +56,10 @@ pub struct Task {
     pub stop: bool,
     /// A holder was lost.
     pub adopt: bool,
+    /// What it did is taken back.
+    pub restoring: bool,
+    /// Taking it back failed for good.
+    pub lost: bool,
 }
 
 /// What a step makes of failures.
@@ -75,6 +79,8 @@ impl Task {
             succeeded: false,
             stop: false,
             adopt: false,
+            restoring: false,
+            lost: false,
         }
     }
 
@@ -88,15 +94,24 @@ impl Task {
 
     pub fn grant(&mut self) {
         self.place = Place::Granted;
-        (self.stop, self.adopt, self.denied) = (false, false, None);
+        (self.stop, self.adopt, self.denied) = (false, self.restoring, None);
     }
 
     /// Left out where it has not begun; given up where it had failed.
     pub fn skip(&mut self) {
         match self.place {
+            _ if self.restoring => {}
             Place::Pending => self.place = Place::Good,
             Place::Again { .. } | Place::Asking => self.place = Place::Bad,
             _ => {}
+        }
+    }
+
+    /// What it did is to be taken back, if it did something.
+    pub fn restore(&mut self, at: DateTime<Utc>) {
+        if self.succeeded && self.place == Place::Good {
+            self.place = Place::Again { not_before: Some(at) };
+            (self.restoring, self.succeeded, self.failures) = (true, false, 0);
         }
     }
 
@@ -131,7 +146,8 @@ impl Task {
             TaskEvent::CancelIssued => self.cancel(),
             TaskEvent::Checkpoint { .. } => self.held_by(actor).map(drop),
             TaskEvent::Failed { .. } if matches!(actor, Actor::Planner { .. }) && self.place == Place::Granted => {
-                self.place = last(patience.asks && !self.stop);
+                self.lost = self.restoring;
+                self.place = last(patience.asks && !self.stop && !self.restoring);
                 Ok(())
             }
             TaskEvent::Failed { cause } => {
@@ -142,6 +158,11 @@ impl Task {
                 self.end(at, !by_planner)?;
                 self.failures += 1;
                 let again = matches!(cause.kind, FailureKind::Step | FailureKind::TimedOut);
+                let patience = match self.restoring {
+                    true => Patience { attempts: patience.attempts.max(3), asks: false },
+                    false => patience,
+                };
+                self.lost = self.restoring && !(again && self.failures < patience.attempts);
                 self.place = if self.stop {
                     Place::Bad
                 } else if again && self.failures < patience.attempts {
@@ -154,7 +175,11 @@ impl Task {
             TaskEvent::Succeeded { .. } => {
                 self.held_by(actor)?;
                 self.end(at, true)?;
-                (self.place, self.succeeded) = (Place::Good, true);
+                if self.restoring {
+                    self.place = Place::Bad;
+                } else {
+                    (self.place, self.succeeded) = (Place::Good, true);
+                }
                 Ok(())
             }
             TaskEvent::Cancelled | TaskEvent::Unknown { .. } => {

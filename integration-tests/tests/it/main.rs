@@ -3,6 +3,7 @@
 mod approval;
 mod architecture;
 mod bad_input;
+mod canary;
 mod chaos;
 mod crashes;
 mod examples;

@@ -41,6 +41,8 @@ struct Deployment {
 struct Gate {
     /// The teams whose votes count.
     teams: Vec<TeamName>,
+    /// Who has no vote, because the deployment is their own wish.
+    excluded: Option<PersonName>,
     /// The newest sequence on the gate's subject.
     head: u64,
     opening: Option<Opening>,
@@ -133,6 +135,7 @@ impl Gates {
                 | PlanEvent::Started
                 | PlanEvent::Granted { .. }
                 | PlanEvent::RetryScheduled { .. }
+                | PlanEvent::RestoreScheduled { .. }
                 | PlanEvent::Paused { .. }
                 | PlanEvent::Resumed
                 | PlanEvent::StepSkipped { target: Some(_), .. }
@@ -147,11 +150,20 @@ impl Gates {
             .release
             .steps
             .iter()
-            .filter_map(|step| match &step.action {
-                Action::Approval(approval) => {
-                    Some((step.name.clone(), Gate { teams: approval.teams.clone(), ..Gate::default() }))
-                }
-                _ => None,
+            .filter_map(|step| {
+                let look = || step.rolling.as_ref()?.then.as_ref().map(|then| &then.approval);
+                let approval = match &step.action {
+                    Action::Approval(approval) => approval,
+                    _ => look()?,
+                };
+                let requester = match &request.requested_by {
+                    Actor::Person { name, .. } if approval.exclude_requester => Some(name.clone()),
+                    _ => None,
+                };
+                Some((
+                    step.name.clone(),
+                    Gate { teams: approval.teams.clone(), excluded: requester, ..Gate::default() },
+                ))
             })
             .collect();
         if gates.is_empty() {

@@ -124,6 +124,15 @@ pub enum PlanEvent {
         /// Why.
         reason: String,
     },
+    /// The old containers of these targets shall come back. Void where the step is not to be taken back. (planner)
+    RestoreScheduled {
+        /// The step.
+        step: StepName,
+        /// The targets that have its new container.
+        targets: Vec<TargetName>,
+        /// Why.
+        reason: String,
+    },
     /// Somebody wants it to stop, or its time is over. (release service, planner)
     CancelRequested {
         /// Why.

@@ -6,11 +6,13 @@
 pub mod check;
 pub mod parse;
 mod project;
+mod rolling;
 pub mod step;
 
 use serde::{Deserialize, Serialize};
 
 pub use project::*;
+pub use rolling::*;
 pub use step::*;
 
 use crate::{

@@ -33,6 +33,9 @@ pub struct Doorbell {
     pub adopt: bool,
     /// The deployment was cancelled: end what the earlier holder left behind, start nothing.
     pub stop: bool,
+    /// The step is taken back: end what it made here, and bring back what was there before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restore: bool,
     /// What to do.
     pub order: Order,
     /// W3C `traceparent` to link to.
@@ -112,6 +115,9 @@ pub struct RunContainer {
     /// When it counts as good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,
+    /// Stop the old container but keep it: the step may yet be taken back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_predecessor: bool,
 }
 
 /// A port of a container and where the host publishes it.

@@ -268,7 +268,7 @@ fn check_texts(request: &Request, plan: &Plan, problems: &mut Vec<String>) {
                 roles,
             };
             let earlier: Vec<&str> = before[i].iter().map(|a| plan.steps[*a].name().as_str()).collect();
-            for text in order::texts(&step.action) {
+            for text in order::texts(step) {
                 if let Err(problem) = check_text(request, place, text, plan, &earlier) {
                     found.insert(format!("step `{}`: in \"{}\": {problem}", step.name, shorten(text)));
                 }

@@ -106,7 +106,7 @@ fn time_is_up(deployment: &Deployment) -> Option<DateTime<Utc>> {
     Some(deployment.started_at? + delta(deployment.request.timeout?))
 }
 
-fn delta(span: Span) -> TimeDelta {
+pub(crate) fn delta(span: Span) -> TimeDelta {
     TimeDelta::from_std(span.0).unwrap_or(TimeDelta::days(3650))
 }
 
@@ -120,8 +120,11 @@ pub fn wake(state: &State, id: DeploymentId) -> Option<DateTime<Utc>> {
     let mut times = Vec::from_iter(time_is_up(deployment).filter(|_| deployment.cancel.is_none()));
     for (i, run) in progress.steps.iter().enumerate() {
         let step = &progress.plan.steps[i].step;
-        if let Some(GateState::Open { expires, .. }) = run.gate.as_ref().map(|g| &g.state) {
+        if let Some(GateState::Open { expires, .. }) = run.any_gate().map(|g| &g.state) {
             times.push(*expires);
+        }
+        if run.counts.open > 0 {
+            times.extend(run.rollout.paused_until());
         }
         if run.counts.begun > 0 || run.announcement.is_some() {
             times.extend(run.tasks.iter().chain(&run.announcement).filter_map(|task| match &task.state {

@@ -3,6 +3,7 @@
 //! The only mutation is `apply_*`, live and in replay. A fact that can not follow from what came
 //! before is [`Impossible`]: the deployment stops, and keeps its lane until a person looks.
 
+pub mod rollout;
 pub mod step;
 pub mod task;
 
@@ -12,7 +13,7 @@ use chrono::{DateTime, Utc};
 use slipway_domain::{
     event::{Actor, Outcome, PlanEvent, Recorded},
     id::{DeploymentId, TaskKey},
-    name::{ProjectName, StepName},
+    name::{ProjectName, StepName, TargetName},
     plan::Plan,
     release::{Request, Retries},
 };
@@ -105,10 +106,12 @@ impl Progress {
             let run = &mut self.steps[i];
             if run.gate.is_some() {
                 run.skipped = Some(format!("approved in deployment {}", retries.deployment));
-            } else if let Some(task) = run.task_mut(&done.task.target) {
-                task.done_before(&done.outputs);
+            } else if done.task.target == TargetName::notifier() && run.rollout.look.is_some() {
+                run.rollout.approved_before();
+                run.announcement = None;
+            } else {
+                run.change(&done.task.target, |task| task.done_before(&done.outputs));
             }
-            run.recount();
         }
     }
 
@@ -177,14 +180,18 @@ impl Deployment {
                 self.end = Some(End { outcome: Outcome::Rejected, reason, problems: problems.clone(), at });
             }
             (PlanEvent::RetryScheduled { task, not_before }, Actor::Planner { .. }) => {
-                self.task_mut(task)?.1.schedule_retry(*not_before);
-                self.recount(&task.step);
+                self.change_task(task, |task| task.schedule_retry(*not_before))?;
             }
             (PlanEvent::StepSkipped { step, target, reason }, Actor::Planner { .. }) => {
-                let progress =
-                    self.progress.as_mut().ok_or_else(|| Impossible("a step was skipped before the plan".into()))?;
-                let i = progress.position(step).ok_or_else(|| unknown_step(step))?;
-                progress.steps[i].skip(target.as_ref(), reason);
+                self.step_mut(step)?.skip(target.as_ref(), reason);
+            }
+            (PlanEvent::RestoreScheduled { step, targets, reason }, Actor::Planner { .. }) => {
+                let run = self.step_mut(step)?;
+                if run.rollout.takes_back(&run.counts) {
+                    for target in targets {
+                        run.change(target, |task| task.restore(reason));
+                    }
+                }
             }
             (PlanEvent::Paused { reason }, Actor::Person { .. }) => {
                 self.pause = Some(CancelRequest { by: actor.clone(), reason: reason.clone() });
@@ -208,30 +215,26 @@ impl Deployment {
         Ok(())
     }
 
-    /// The step and task of a key, for change; call [`Self::recount`] afterwards.
-    pub(crate) fn task_mut(&mut self, key: &TaskKey) -> Result<(usize, &mut Task), Impossible> {
-        let progress =
-            self.progress.as_mut().ok_or_else(|| Impossible(format!("task {key} appeared before the plan")))?;
-        let i = progress.position(&key.step).ok_or_else(|| unknown_step(&key.step))?;
-        let task = progress.steps[i]
-            .task_mut(&key.target)
-            .ok_or_else(|| Impossible(format!("task {key} is not part of the plan")))?;
-        Ok((i, task))
+    fn step_mut(&mut self, step: &StepName) -> Result<&mut StepRun, Impossible> {
+        let progress = self.progress.as_mut().ok_or_else(|| Impossible(format!("{step} appeared before the plan")))?;
+        let i = progress.position(step).ok_or_else(|| unknown_step(step))?;
+        Ok(&mut progress.steps[i])
+    }
+
+    /// Changes a task, and with it what is counted over its step's tasks.
+    pub(crate) fn change_task<T>(
+        &mut self,
+        key: &TaskKey,
+        change: impl FnOnce(&mut Task) -> T,
+    ) -> Result<T, Impossible> {
+        let missing = || Impossible(format!("task {key} is not part of the plan"));
+        self.step_mut(&key.step)?.change(&key.target, change).ok_or_else(missing)
     }
 
     /// Attempts that a step's tasks have.
     pub(crate) fn attempts(&self, i: usize) -> u32 {
         let step = self.progress.as_ref().map(|p| &p.plan.steps[i].step);
         step.and_then(|s| s.retry.as_ref()).map_or(1, |r| r.attempts.max(1))
-    }
-
-    /// Brings a step's counts up to date after one of its tasks changed.
-    pub(crate) fn recount(&mut self, step: &StepName) {
-        if let Some(progress) = &mut self.progress
-            && let Some(i) = progress.position(step)
-        {
-            progress.steps[i].recount();
-        }
     }
 }
 

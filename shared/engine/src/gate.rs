@@ -69,6 +69,8 @@ pub struct Rule<'a> {
     pub timeout: Span,
     /// The question.
     pub question: Question,
+    /// Whoever asked for the deployment has no vote.
+    pub exclude_requester: bool,
 }
 
 /// What a gate asks.
@@ -87,17 +89,24 @@ impl<'a> Rule<'a> {
     /// The rule of an approval step.
     pub fn approval(approval: &'a Approval) -> Self {
         let question = Question::Approval { votes: approval.votes.max(1) };
-        Self { teams: &approval.teams, timeout: approval.timeout, question }
+        let exclude_requester = approval.exclude_requester;
+        Self { teams: &approval.teams, timeout: approval.timeout, question, exclude_requester }
     }
 
     /// The rule at a failed task.
     pub fn guidance(guided: &'a GuidedFailure) -> Self {
-        Self { teams: &guided.teams, timeout: guided.timeout, question: Question::Guidance }
+        Self { teams: &guided.teams, timeout: guided.timeout, question: Question::Guidance, exclude_requester: false }
     }
 
     /// Whether a person may vote here.
     pub fn may_vote(&self, request: &Request, person: &PersonName) -> bool {
-        self.teams.is_empty() || request.teams_of(person).into_iter().any(|team| self.teams.contains(team))
+        let of_team = request.teams_of(person).into_iter().any(|team| self.teams.contains(team));
+        (self.teams.is_empty() || of_team) && !self.excludes(request, person)
+    }
+
+    /// Whether a person has no vote because the deployment is their own wish.
+    pub fn excludes(&self, request: &Request, person: &PersonName) -> bool {
+        self.exclude_requester && matches!(&request.requested_by, Actor::Person { name, .. } if name == person)
     }
 
     /// Whether this is an answer to the question.

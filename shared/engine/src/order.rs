@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use slipway_domain::{
     event::{Failure, FailureKind},
     id::{DeploymentId, TaskKey},
-    manifest::{Action, Sql},
+    manifest::{Action, Sql, Step},
     name::PackageName,
     order::{AnnounceGate, Doorbell, Order, PostSlack, RunContainer, RunJob, RunSql, SqlSource, Work},
     release::Package,
@@ -17,7 +17,7 @@ use slipway_domain::{
 use crate::{
     compile::snapshot,
     decide::timeout,
-    deployment::{Deployment, Progress, StepRun, Task, TaskState},
+    deployment::{Deployment, Progress, StepRun, Task, TaskState, rollout::approval},
     ports, ready,
     state::State,
     variables::{Place, Renderer},
@@ -65,6 +65,7 @@ pub fn doorbell(state: &State, id: DeploymentId, key: &TaskKey) -> Option<Result
         attempt: task.attempt + 1,
         adopt,
         stop,
+        restore: task.restoring.is_some(),
         order,
         trace: deployment.trace.clone(),
     }))
@@ -84,7 +85,12 @@ fn order(deployment: &Deployment, progress: &Progress, i: usize, task: &Task) ->
     };
     let (outcome, _) = ready::outcome(deployment, progress);
     let renderer = Renderer::new(request, place, outcome.as_str(), outputs(progress, i, task));
-    let work = work(deployment, progress, i, &renderer).map_err(|problem| Failure {
+    let place = progress.steps[i].position(&task.target);
+    let work = match place {
+        None if progress.steps[i].announcement.is_some() => announcement(deployment, progress, i, &renderer),
+        place => work(deployment, progress, (i, place), &renderer),
+    };
+    let work = work.map_err(|problem| Failure {
         kind: FailureKind::Order,
         message: format!("step {} on {} can not be ordered: {problem}", step.name, task.target),
         tail: Vec::new(),
@@ -109,7 +115,12 @@ fn credentials(package: &Package) -> Option<secret::SecretRef> {
     package.credentials.as_ref().map(|c| c.password.clone())
 }
 
-fn work(deployment: &Deployment, progress: &Progress, i: usize, renderer: &Renderer<'_>) -> Result<Work, String> {
+fn work(
+    deployment: &Deployment,
+    progress: &Progress,
+    (i, place): (usize, Option<usize>),
+    renderer: &Renderer<'_>,
+) -> Result<Work, String> {
     let packages = &deployment.request.release.packages;
     let package = |name: &PackageName| packages.get(name).ok_or_else(|| format!("the release has no package `{name}`"));
     let all = |texts: &IndexMap<String, String>| -> Result<IndexMap<String, String>, String> {
@@ -132,6 +143,7 @@ fn work(deployment: &Deployment, progress: &Progress, i: usize, renderer: &Rende
                 ports,
                 command: list(&run.command)?,
                 health: run.health.clone(),
+                keep_predecessor: place.is_some_and(|place| progress.steps[i].rollout.may_take_back(place)),
             })
         }
         Action::DockerJob(run) => {
@@ -150,22 +162,32 @@ fn work(deployment: &Deployment, progress: &Progress, i: usize, renderer: &Rende
             Work::Slack(PostSlack { channel: renderer.render(&slack.channel)?, text: renderer.render(&slack.text)? })
         }
         Action::Wait(span) => Work::Wait { span: *span },
-        Action::Approval(approval) => {
-            let gate = progress.steps[i].gate.as_ref().and_then(|g| g.opened()).ok_or("the gate is not open")?;
-            let instructions = approval.instructions.as_deref().map(|t| renderer.render(t)).transpose()?;
-            let request = &deployment.request;
-            let what = format!("{} {} to {}", request.project(), request.release.version, request.environment);
-            Work::Announce(AnnounceGate {
-                channel: renderer.render(approval.slack.as_deref().unwrap_or_default())?,
-                opened: gate,
-                plan_digest: progress.digest.clone(),
-                text: match instructions {
-                    Some(instructions) => format!("{what} waits at {}: {instructions}", step.name),
-                    None => format!("{what} waits at {}", step.name),
-                },
-            })
-        }
+        Action::Approval(_) => return Err("an approval has no task but its announcement".to_owned()),
     })
+}
+
+/// The announcement of a gate.
+fn announcement(
+    deployment: &Deployment,
+    progress: &Progress,
+    i: usize,
+    renderer: &Renderer<'_>,
+) -> Result<Work, String> {
+    let (step, run) = (&progress.plan.steps[i].step, &progress.steps[i]);
+    let approval = approval(step, run.tasks.len()).ok_or("the step asks nobody")?;
+    let gate = run.any_gate().and_then(|g| g.opened()).ok_or("the gate is not open")?;
+    let instructions = approval.instructions.as_deref().map(|t| renderer.render(t)).transpose()?;
+    let request = &deployment.request;
+    let what = format!("{} {} to {}", request.project(), request.release.version, request.environment);
+    Ok(Work::Announce(AnnounceGate {
+        channel: renderer.render(approval.slack.as_deref().unwrap_or_default())?,
+        opened: gate,
+        plan_digest: progress.digest.clone(),
+        text: match instructions {
+            Some(instructions) => format!("{what} waits at {}: {instructions}", step.name),
+            None => format!("{what} waits at {}", step.name),
+        },
+    }))
 }
 
 fn sql_source<'a>(
@@ -222,10 +244,14 @@ fn outputs_of(task: &Task) -> Option<Value> {
     }
 }
 
-/// The texts of an action that are templates.
-pub fn texts(action: &Action) -> Vec<&str> {
+/// The texts of a step that are templates.
+pub fn texts(step: &Step) -> Vec<&str> {
     let mut texts: Vec<&str> = Vec::new();
-    match action {
+    if let Some(then) = step.rolling.as_ref().and_then(|rolling| rolling.then.as_ref()) {
+        texts.extend(then.approval.instructions.as_deref());
+        texts.extend(then.approval.slack.as_deref());
+    }
+    match &step.action {
         Action::DockerRun(run) => {
             texts.extend(run.name.as_deref());
             texts.extend(run.env.values().map(String::as_str));

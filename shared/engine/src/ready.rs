@@ -91,7 +91,7 @@ pub fn has_room(progress: &Progress, i: usize, taken: usize) -> bool {
 /// Whether the gate's announcement may be made: the gate is open and it was not made yet.
 pub fn may_announce(progress: &Progress, i: usize) -> bool {
     let run = &progress.steps[i];
-    let open = run.skipped.is_none() && run.gate.as_ref().is_some_and(|g| matches!(g.state, GateState::Open { .. }));
+    let open = run.skipped.is_none() && run.any_gate().is_some_and(|g| matches!(g.state, GateState::Open { .. }));
     open && run.announcement.as_ref().is_some_and(|t| t.state == TaskState::Pending)
 }
 
@@ -116,7 +116,12 @@ fn why_failed(progress: &Progress, i: usize) -> String {
     if let Some(GateState::Decided { reason, .. }) = run.gate.as_ref().map(|g| &g.state) {
         return format!("step {name} was not approved: {reason}");
     }
-    let bad = run.tasks.iter().find_map(|task| match &task.state {
+    if let Some(reason) = run.rollout.rejection() {
+        return format!("step {name} went no further than its canary: {reason}");
+    }
+    // What was taken back is so because of another one.
+    let first = run.tasks.iter().filter(|task| task.restoring.is_none());
+    let bad = first.chain(&run.tasks).find_map(|task| match &task.state {
         TaskState::Failed(failure) => Some((task, failure.message.clone())),
         TaskState::Unknown(reason) => Some((task, format!("nobody can tell what happened: {reason}"))),
         TaskState::Cancelled => Some((task, "it was stopped".to_owned())),

@@ -18,7 +18,7 @@ use slipway_domain::{
 };
 
 use crate::{
-    deployment::{Deployment, End, Impossible, Task, TaskState, task::AfterFailure},
+    deployment::{Deployment, End, Impossible, Task, TaskState, rollout::approval, task::AfterFailure},
     gate::Rule,
 };
 
@@ -165,11 +165,9 @@ impl State {
                 let progress =
                     deployment.progress.as_mut().ok_or_else(|| Impossible("a gate appeared before the plan".into()))?;
                 let place = progress.position(step).and_then(|i| {
-                    let slipway_domain::manifest::Action::Approval(approval) = &progress.plan.steps[i].step.action
-                    else {
-                        return None;
-                    };
-                    Some((approval, progress.steps[i].gate.as_mut()?))
+                    let run = &mut progress.steps[i];
+                    let approval = approval(&progress.plan.steps[i].step, run.tasks.len())?;
+                    Some((approval, run.any_gate_mut()?))
                 });
                 let (approval, gate) =
                     place.ok_or_else(|| Impossible(format!("step `{step}` is not a gate of the plan")))?;
@@ -206,10 +204,11 @@ impl State {
         let guided = deployment.request.guided_failure.clone().unwrap_or_default();
         let rule = Rule::guidance(&guided);
         let request = deployment.request.clone();
-        let (_, task) = deployment.task_mut(key)?;
-        task.guidance.apply(recorded.seq, recorded.at, actor, event, |person, verdict| {
-            rule.takes(verdict) && rule.may_vote(&request, person)
-        })?;
+        deployment.change_task(key, |task| {
+            task.guidance.apply(recorded.seq, recorded.at, actor, event, |person, verdict| {
+                rule.takes(verdict) && rule.may_vote(&request, person)
+            })
+        })??;
         let GateEvent::Decided { verdict, reason } = event else { return Ok(()) };
         self.change_task(id, key, applied, |task, _| {
             task.guide(recorded.at, *verdict, reason);
@@ -321,16 +320,18 @@ impl State {
         change: impl FnOnce(&mut Task, AfterFailure) -> Result<(), Impossible>,
     ) -> Result<(), Impossible> {
         let deployment = self.deployments.get_mut(&id).ok_or_else(|| Impossible("no deployment".into()))?;
-        let (i, task) = deployment.task_mut(key)?;
-        let before = (task.takes_slot(), holder_of(task));
+        let progress =
+            deployment.progress.as_ref().ok_or_else(|| Impossible(format!("task {key} appeared before the plan")))?;
+        let i = progress.position(&key.step).ok_or_else(|| Impossible(format!("{key} is not part of the plan")))?;
         let rules = AfterFailure {
             attempts: deployment.attempts(i),
             guided: deployment.request.guided_failure.is_some() && deployment.cancel.is_none(),
         };
-        let (_, task) = deployment.task_mut(key)?;
-        change(task, rules)?;
-        let after = (task.takes_slot(), holder_of(task));
-        deployment.recount(&key.step);
+        let (before, after) = deployment.change_task(key, |task| {
+            let before = (task.takes_slot(), holder_of(task));
+            change(task, rules)?;
+            Ok::<_, Impossible>((before, (task.takes_slot(), holder_of(task))))
+        })??;
         self.move_slot(&key.target, before.0, after.0, id, applied);
         if before.1 != after.1 {
             if let Some(tasks) = before.1.and_then(|holder| self.held.get_mut(&holder)) {

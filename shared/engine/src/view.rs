@@ -3,11 +3,11 @@
 use slipway_domain::{
     api::{DeploymentSummary, DeploymentView, EventView, GateView, Status, StepView, TaskStatus, TaskView, VoteView},
     event::{Address, Entry, GateEvent, Outcome, PlanEvent, Recorded, TaskEvent},
-    manifest::Action,
+    manifest::Step,
 };
 
 use crate::{
-    deployment::{Deployment, Progress, StepRun, Task, TaskState},
+    deployment::{Deployment, Progress, StepRun, Task, TaskState, rollout::approval},
     gate::{Gate, GateState, Question, Rule},
 };
 
@@ -53,7 +53,7 @@ pub fn status(deployment: &Deployment) -> Status {
 /// Whether people are asked something and no task is under way.
 fn only_people_can_go_on(progress: &Progress) -> bool {
     let open = |run: &StepRun| {
-        run.skipped.is_none() && run.gate.as_ref().is_some_and(|g| matches!(g.state, GateState::Open { .. }))
+        run.skipped.is_none() && run.any_gate().is_some_and(|g| matches!(g.state, GateState::Open { .. }))
     };
     let asking = |task: &Task| matches!(task.state, TaskState::Asking(_));
     let idle = |run: &StepRun| run.counts.begun == 0 || run.tasks.iter().all(|t| !t.takes_place() || asking(t));
@@ -92,14 +92,14 @@ fn steps(deployment: &Deployment, progress: &Progress) -> Vec<StepView> {
                 .chain(&run.announcement)
                 .map(|t| TaskView { guidance: guided.as_ref().and_then(|rule| guidance(rule, t)), ..task(t) })
                 .collect(),
-            gate: gate(&planned.step.action, run),
+            gate: gate(&planned.step, run),
             skipped: run.skipped.clone(),
         })
         .collect()
 }
 
-fn gate(action: &Action, run: &StepRun) -> Option<GateView> {
-    let (Action::Approval(approval), Some(gate)) = (action, &run.gate) else { return None };
+fn gate(step: &Step, run: &StepRun) -> Option<GateView> {
+    let (approval, gate) = approval(step, run.tasks.len()).zip(run.any_gate())?;
     Some(GateView { instructions: approval.instructions.clone(), ..asked(&Rule::approval(approval), gate) })
 }
 
@@ -138,6 +138,10 @@ fn asked(rule: &Rule<'_>, gate: &Gate) -> GateView {
 pub fn task(task: &Task) -> TaskView {
     let (status, message, tail, outputs) = match &task.state {
         TaskState::Pending => (TaskStatus::Pending, None, None, None),
+        TaskState::ToRestore => (TaskStatus::Restoring, task.restoring.clone(), None, None),
+        TaskState::Granted { .. } | TaskState::Running { .. } if task.restoring.is_some() => {
+            (TaskStatus::Restoring, task.restoring.clone(), None, None)
+        }
         TaskState::RetryAt(at, failure) => (
             TaskStatus::RetryScheduled,
             Some(format!("{}; next attempt at {}", failure.message, at.format("%H:%M:%S UTC"))),
@@ -238,6 +242,10 @@ fn plan_text(event: &PlanEvent) -> String {
         }
         PlanEvent::StepSkipped { step, target: None, reason } => format!("{step} skipped: {reason}"),
         PlanEvent::StepSkipped { step, target: Some(target), reason } => format!("{step}@{target} skipped: {reason}"),
+        PlanEvent::RestoreScheduled { step, targets, reason } => {
+            let targets: Vec<_> = targets.iter().map(|target| target.as_str()).collect();
+            format!("{step} taken back on {}: {reason}", targets.join(", "))
+        }
         PlanEvent::Paused { reason } => format!("paused: {reason}"),
         PlanEvent::Resumed => "resumed".to_owned(),
         PlanEvent::CancelRequested { reason } => format!("cancel requested: {reason}"),

@@ -8,7 +8,10 @@ use slipway_domain::{
 };
 
 use crate::{
-    deployment::{Deployment, Progress, Task, TaskState},
+    deployment::{
+        Deployment, Progress, Task, TaskState,
+        rollout::{Held, approval},
+    },
     gate::{Gate, GateState, Rule},
     ready::{self, Readiness},
     state::{Denied, State},
@@ -41,10 +44,15 @@ pub fn why(state: &State, deployment: &Deployment, now: DateTime<Utc>) -> Vec<Wa
             Readiness::Skip(_) => waiting.push(step(name, WaitingReason::Planner)),
             Readiness::Run => match &run.gate {
                 Some(gate) => waiting.push(step(name, asked(&approval_rule(progress, i), gate))),
-                None => waiting.extend(run.tasks.iter().filter_map(|task| {
-                    let reason = task_reason(state, deployment, name, task, now)?;
-                    Some(Waiting { step: Some(name.clone()), target: Some(task.target.clone()), reason })
-                })),
+                None => {
+                    let open = |gate: &&Gate| matches!(gate.state, GateState::Open { .. });
+                    let look = run.rollout.look.as_ref().filter(open);
+                    waiting.extend(look.map(|gate| step(name, asked(&approval_rule(progress, i), gate))));
+                    waiting.extend(run.tasks.iter().filter_map(|task| {
+                        let reason = task_reason(state, deployment, name, task, now)?;
+                        Some(Waiting { step: Some(name.clone()), target: Some(task.target.clone()), reason })
+                    }));
+                }
             },
         }
     }
@@ -82,13 +90,14 @@ fn needs(progress: &Progress, i: usize) -> WaitingReason {
 }
 
 fn approval_rule(progress: &Progress, i: usize) -> Rule<'_> {
-    match &progress.plan.steps[i].step.action {
-        slipway_domain::manifest::Action::Approval(approval) => Rule::approval(approval),
+    match approval(&progress.plan.steps[i].step, progress.steps[i].tasks.len()) {
+        Some(approval) => Rule::approval(approval),
         // Only approvals have gates of their own.
-        _ => Rule {
+        None => Rule {
             teams: &[],
             timeout: crate::decide::timeout(&progress.plan.steps[i].step),
             question: crate::gate::Question::Guidance,
+            exclude_requester: false,
         },
     }
 }
@@ -122,12 +131,16 @@ fn task_reason(
         TaskState::Running { claim, .. } => {
             WaitingReason::Running { holder: claim.holder.clone(), attempt: task.attempt, since: claim.at }
         }
-        TaskState::Pending | TaskState::RetryAt(..) => {
+        TaskState::Pending | TaskState::ToRestore | TaskState::RetryAt(..) => {
             let key = TaskKey::new(name.clone(), task.target.clone());
             match state.may_grant(deployment, &key, now, 0, 0) {
                 Ok(()) => WaitingReason::Planner,
                 Err(Denied::Paused) => return None,
                 Err(Denied::Window) => WaitingReason::Window,
+                Err(Denied::Rollout(Held::Canary)) => WaitingReason::Canary,
+                Err(Denied::Rollout(Held::Pause(until))) => WaitingReason::Pause { until },
+                // The gate itself is told once, not for each target.
+                Err(Denied::Rollout(Held::Look)) => return None,
                 Err(Denied::Busy { limit }) => WaitingReason::TargetBusy { limit },
                 Err(_) => WaitingReason::Planner,
             }

@@ -15,6 +15,13 @@ pub(super) async fn perform(scene: &Scene<'_>, work: &RunContainer) -> Result<Ou
         }
         return Err(Stop::Cancelled);
     }
+    if doorbell.restore {
+        if let Some(container) = left {
+            scene.remove(&container).await?;
+        }
+        scene.bring_back().await?;
+        return Ok(Outputs::new());
+    }
     scene.fill(work.env.values().chain(work.command.iter().flatten()))?;
     let container = match left {
         Some(container) if doorbell.adopt && container.was_started() => {
@@ -36,7 +43,7 @@ pub(super) async fn perform(scene: &Scene<'_>, work: &RunContainer) -> Result<Ou
             return Err(stop);
         }
     }
-    scene.retire_predecessors().await?;
+    scene.retire_predecessors(work.keep_predecessor).await?;
     Ok(Outputs::from([
         ("container_id".to_owned(), json!(container.id)),
         ("name".to_owned(), json!(container.id)),

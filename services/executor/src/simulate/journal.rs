@@ -62,6 +62,8 @@ pub enum Effect {
     Run { container: String, millis: i64, code: i32 },
     /// It was ended and removed.
     Remove { container: String },
+    /// It was stopped and kept, or started again.
+    Park { container: String, parked: bool },
     /// A migration was committed.
     Apply { database: String, file: String },
 }
@@ -76,6 +78,8 @@ pub struct Container {
     /// Its maker's.
     pub epoch: u64,
     pub life: Life,
+    /// Stopped, and kept for the case that it is needed again.
+    pub parked: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -171,6 +175,7 @@ impl Ledger {
                     place: place.clone(),
                     epoch: line.by.epoch,
                     life: Life::Created,
+                    parked: false,
                 };
                 self.containers.insert(key, made);
             }
@@ -180,6 +185,10 @@ impl Ledger {
                 }
             }
             Entry::Effect(Effect::Remove { container }) => self.containers.retain(|_, there| there.id != *container),
+            Entry::Effect(Effect::Park { container, parked }) => {
+                let there = self.containers.values_mut().find(|there| there.id == *container);
+                there.into_iter().for_each(|there| there.parked = *parked);
+            }
             Entry::Effect(Effect::Apply { database, file }) => {
                 self.applied.insert((database.clone(), file.clone()));
             }
@@ -204,9 +213,20 @@ impl Ledger {
         self.containers.get(&(by.deployment, by.task.clone())).cloned()
     }
 
-    /// Containers of a place that other deployments made.
+    /// Containers of a place that other deployments made, the oldest first.
     pub fn others(&self, by: &By, place: &str) -> Vec<Container> {
-        self.containers.values().filter(|c| c.place == place && c.deployment != by.deployment).cloned().collect()
+        let mut others: Vec<_> =
+            self.containers.values().filter(|c| c.place == place && c.deployment != by.deployment).cloned().collect();
+        others.sort_by_key(|other| other.epoch);
+        others
+    }
+
+    /// Stops a container to keep it, or starts it again.
+    pub fn park(&mut self, by: &By, id: &str, parked: bool) -> io::Result<()> {
+        if !self.containers.values().any(|there| there.id == id) {
+            return Ok(());
+        }
+        self.write(by, Entry::Effect(Effect::Park { container: id.to_owned(), parked }))
     }
 
     /// Makes a container under the task's name; the one that has the name if it is taken.

@@ -58,13 +58,43 @@ impl Scene<'_> {
         Ok(())
     }
 
-    /// Removes the containers that other deployments left in this place.
-    pub(super) async fn retire_predecessors(&self) -> Result<(), Stop> {
-        let (by, place) = (self.by(), self.place());
-        let others = self.journal.act(move |ledger| Ok(ledger.others(&by, &place))).await?;
+    /// Removes the containers that other deployments left in this place, or stops the one that served, to keep it.
+    pub(super) async fn retire_predecessors(&self, keep: bool) -> Result<(), Stop> {
+        let others = self.others().await?;
+        // An earlier attempt may have stopped the one that served before it was lost.
+        let serving = others.iter().rev().find(|other| !other.parked).or(others.last()).map(|other| other.id.clone());
         for other in others {
-            self.remove(&other).await?;
+            if keep && serving.as_ref() == Some(&other.id) {
+                self.park(&other, true).await?;
+            } else {
+                self.remove(&other).await?;
+            }
         }
+        Ok(())
+    }
+
+    /// Starts the container again that served in this place before, if there was one.
+    pub(super) async fn bring_back(&self) -> Result<(), Stop> {
+        match self.others().await?.last() {
+            Some(other) => self.park(other, false).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The containers of other deployments in this place, the oldest first.
+    async fn others(&self) -> Result<Vec<Container>, Stop> {
+        let (by, place) = (self.by(), self.place());
+        Ok(self.journal.act(move |ledger| Ok(ledger.others(&by, &place))).await?)
+    }
+
+    async fn park(&self, container: &Container, parked: bool) -> Result<(), Stop> {
+        if container.parked == parked {
+            return Ok(());
+        }
+        let what = if parked { "stop the old container" } else { "start the old container again" };
+        self.task.effect_regardless(what).await?;
+        let (by, id) = (self.by(), container.id.clone());
+        self.journal.act(move |ledger| ledger.park(&by, &id, parked)).await?;
         Ok(())
     }
 

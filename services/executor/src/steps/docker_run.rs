@@ -30,6 +30,10 @@ pub async fn perform(task: &Task<'_>, work: &RunContainer) -> Result<Outputs, St
     if task.doorbell.stop {
         return Err(replacement.undo(Stop::Cancelled).await);
     }
+    if task.doorbell.restore {
+        replacement.take_back().await?;
+        return Ok(Outputs::new());
+    }
     match replacement.bring_up().await {
         Ok(container) => {
             replacement.retire_predecessors().await?;

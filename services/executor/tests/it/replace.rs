@@ -138,3 +138,46 @@ async fn a_name_that_somebody_else_took_is_left_alone() -> Result<()> {
     .await;
     Ok(())
 }
+
+#[tokio::test]
+async fn what_may_be_taken_back_keeps_the_old_container_and_brings_it_back_when_told() -> Result<()> {
+    let mut stage = Stage::start().await?;
+    let port = ports::reserve()?;
+    let (host, served) = (Some(port.number()), u64::from(port.number()));
+    let kept = |mut work: slipway_domain::order::RunContainer| {
+        work.keep_predecessor = true;
+        Work::DockerRun(work)
+    };
+    let first = stage.ask("web", kept(container(stage.page("web", "one", true).await?, host)));
+    stage.succeed(&first).await?;
+    let second = stage.ask("web", kept(container(stage.page("web", "two", true).await?, host)));
+    stage.succeed(&second).await?;
+    assert_eq!(get(served).await?, "two");
+    let states = async || -> Result<Vec<(String, String)>> {
+        Ok(stage.containers().await?.into_iter().map(|(name, state, _)| (name, state)).collect())
+    };
+    let (one, two) = (first.name("shop-web"), second.name("shop-web"));
+    let there = states().await?;
+    assert!(there.contains(&(one.clone(), "exited".into())) && there.contains(&(two, "running".into())), "{there:?}");
+
+    stage.succeed(&second.taken_back()).await?;
+    assert_eq!(get(served).await?, "one");
+    assert_eq!(states().await?, [(one.clone(), "running".to_owned())]);
+    // A holder that was lost after the last effect is followed by one that finds nothing left to do.
+    stage.succeed(&second.taken_back().taken_back()).await?;
+    assert_eq!(states().await?, [(one, "running".to_owned())]);
+
+    let third = stage.ask("web", Work::DockerRun(container(stage.page("web", "three", true).await?, host)));
+    stage.succeed(&third).await?;
+    assert_eq!(states().await?, [(third.name("shop-web"), "running".to_owned())], "nothing is kept for ever");
+
+    let fourth = stage.ask("web", kept(container(stage.page("web", "four", true).await?, host)));
+    stage.succeed(&fourth).await?;
+    let back = fourth.taken_back();
+    stage.ring(&back).await?;
+    stage.lose_executor(&back).await?;
+    stage.start_executor().await?;
+    stage.succeed(&back.taken_back()).await?;
+    assert_eq!(get(served).await?, "three");
+    Ok(())
+}

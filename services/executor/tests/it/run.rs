@@ -30,6 +30,7 @@ pub fn container(image: ImageRef, host: Option<u16>) -> RunContainer {
             within: Span::secs(5),
             ..Health::default()
         }),
+        keep_predecessor: false,
     }
 }
 

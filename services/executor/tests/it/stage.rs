@@ -57,6 +57,7 @@ pub struct Ask {
     pub attempt: u32,
     pub adopt: bool,
     pub stop: bool,
+    pub restore: bool,
     pub order: Order,
 }
 
@@ -64,6 +65,11 @@ impl Ask {
     /// The next attempt, after the holder of the last was lost.
     pub fn adopted(&self) -> Self {
         Self { attempt: self.attempt + 1, adopt: true, ..self.clone() }
+    }
+
+    /// The next attempt, which takes back what the last one did.
+    pub fn taken_back(&self) -> Self {
+        Self { restore: true, ..self.adopted() }
     }
 
     /// The next attempt, after the last one ended.
@@ -158,7 +164,7 @@ impl Stage {
         };
         let task =
             TaskKey::new(StepName::new(step).expect("a valid name"), TargetName::new(TARGET).expect("a valid name"));
-        Ask { id: DeploymentId(Uuid::now_v7()), task, attempt: 1, adopt: false, stop: false, order }
+        Ask { id: DeploymentId(Uuid::now_v7()), task, attempt: 1, adopt: false, stop: false, restore: false, order }
     }
 
     /// Rings until the executor claims; gives the head of the subject before the claim.
@@ -171,6 +177,7 @@ impl Stage {
             attempt: ask.attempt,
             adopt: ask.adopt,
             stop: ask.stop,
+            restore: ask.restore,
             order: ask.order.clone(),
             trace: None,
         };

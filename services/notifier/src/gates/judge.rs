@@ -72,6 +72,9 @@ pub enum Refusal {
          Use `slipway approve` or `slipway reject`."
     )]
     NoTeams,
+    /// The deployment is the person's own wish.
+    #[error("You asked for this deployment yourself, and the step wants somebody else to decide.")]
+    OwnWish,
     /// Two persons of the teams claim the same Slack id.
     #[error(
         "You can not decide this: several persons have your Slack id {user} ({persons}). Correct the Team manifests, \
@@ -91,6 +94,9 @@ impl Gates {
         let deployment = self.deployments.get(&press.button.deployment).ok_or(Refusal::Over)?;
         let gate = deployment.gates.get(&press.button.step).ok_or(Refusal::Outdated)?;
         let person = deployment.person(gate, &press.user)?;
+        if gate.excluded.as_ref() == Some(&person) {
+            return Err(Refusal::OwnWish);
+        }
         let opening = gate
             .opening
             .as_ref()

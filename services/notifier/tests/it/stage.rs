@@ -174,8 +174,17 @@ impl Stage {
             work,
         };
         let (deployment, trace) = (story.id, None);
-        let doorbell =
-            Doorbell { deployment, task, expected_seq: head, attempt: 1, adopt: false, stop: false, order, trace };
+        let doorbell = Doorbell {
+            deployment,
+            task,
+            expected_seq: head,
+            attempt: 1,
+            adopt: false,
+            stop: false,
+            restore: false,
+            order,
+            trace,
+        };
         let answer = wait::until_within(DEADLINE, "the notifier takes the task", async || {
             match self.bus.ring(&doorbell).await {
                 Ok(Some(answer)) => Ok(answer),

@@ -5,7 +5,7 @@ use std::time::Instant;
 use chrono::Utc;
 use slipway_bus::Appended;
 use slipway_domain::{
-    api::{Accepted, CreateDeployment, DeploymentView, TaskStatus, Waiting, WaitingReason},
+    api::{Accepted, CreateDeployment, DeploymentView, TaskStatus, TaskView, Waiting, WaitingReason},
     event::{Actor, Address, Entry, Outcome, PlanEvent, Verdict},
     id::{DeploymentId, TaskKey},
     name::TargetName,
@@ -227,8 +227,11 @@ fn done(view: &DeploymentView) -> Vec<Done> {
         if step.gate.as_ref().is_some_and(|gate| gate.decided == Some(Verdict::Approve)) {
             let task = TaskKey::new(step.name.clone(), TargetName::notifier());
             done.push(Done { task, outputs: Outputs::new() });
-        } else if step.gate.is_none() {
-            let succeeded = step.tasks.iter().filter(|task| task.status == TaskStatus::Succeeded);
+        }
+        if step.kind != "approval" {
+            let announcement = TargetName::notifier();
+            let own = |task: &&TaskView| step.gate.is_none() || task.target != announcement;
+            let succeeded = step.tasks.iter().filter(own).filter(|task| task.status == TaskStatus::Succeeded);
             done.extend(succeeded.map(|task| Done {
                 task: TaskKey::new(step.name.clone(), task.target.clone()),
                 outputs: task.outputs.clone(),

@@ -4,10 +4,9 @@ use slipway_domain::{
     api::{Accepted, CastVote, Right},
     event::{Address, Entry, GateEvent, GateScope, Verdict},
     id::DeploymentId,
-    manifest::Action,
     name::StepName,
 };
-use slipway_engine::{Deployment, State, gate};
+use slipway_engine::{Deployment, State, deployment::rollout::approval, gate};
 
 use crate::{
     app::App,
@@ -71,6 +70,12 @@ fn open_gate(
             format!("deployment {id} has no such gate at `{step}`; `slipway deployment show {id}` shows its steps"),
         )
     })?;
+    if rule.excludes(&deployment.request, &person.name) {
+        return Err(Problem::forbidden(
+            "own-deployment",
+            format!("{} asked for this deployment, and `{step}` wants somebody else to decide", person.name),
+        ));
+    }
     if !rule.may_vote(&deployment.request, &person.name) {
         let teams: Vec<_> = rule.teams.iter().map(|team| team.as_str()).collect();
         return Err(Problem::forbidden(
@@ -109,15 +114,16 @@ fn gate_at<'a>(
 ) -> Option<(gate::Rule<'a>, &'a gate::Gate)> {
     let progress = deployment.progress.as_ref()?;
     let position = progress.position(step)?;
-    match (scope, &progress.plan.steps[position].step.action) {
-        (GateScope::All, Action::Approval(approval)) => {
-            Some((gate::Rule::approval(approval), progress.steps[position].gate.as_ref()?))
+    let run = &progress.steps[position];
+    match scope {
+        GateScope::All => {
+            let approval = approval(&progress.plan.steps[position].step, run.tasks.len())?;
+            Some((gate::Rule::approval(approval), run.any_gate()?))
         }
-        (GateScope::Target(target), _) => {
+        GateScope::Target(target) => {
             let guided = deployment.request.guided_failure.as_ref()?;
-            Some((gate::Rule::guidance(guided), &progress.steps[position].task(target)?.guidance))
+            Some((gate::Rule::guidance(guided), &run.task(target)?.guidance))
         }
-        _ => None,
     }
 }
 

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use slipway_domain::{
     event::Actor,
     id::DeploymentId,
-    manifest::{Action, GuidedFailure, Scope, Variable},
+    manifest::{Action, Approval, GuidedFailure, Scope, Step, Variable},
     name::{EnvironmentName, SecretName, StepName, TeamName},
     release::{Mode, RULES_VERSION, ReleaseSnapshot, Request, Retries, TargetSnapshot},
     secret::SecretRef,
@@ -139,6 +139,14 @@ fn targets(world: &World, environment: &EnvironmentName) -> Vec<TargetSnapshot> 
         .collect()
 }
 
+/// The approvals that a step has: its own, or the look at its canary.
+pub fn asked_by(step: &Step) -> Option<&Approval> {
+    match &step.action {
+        Action::Approval(approval) => Some(approval),
+        _ => step.rolling.as_ref()?.then.as_ref().map(|then| &then.approval),
+    }
+}
+
 /// The teams that approvals and guided failures name, with their members as they are now.
 fn teams(
     world: &World,
@@ -146,9 +154,9 @@ fn teams(
     guided: Option<&GuidedFailure>,
 ) -> Result<BTreeMap<TeamName, Vec<slipway_domain::manifest::Member>>, Problem> {
     let mut teams = BTreeMap::new();
-    let approvals = release.steps.iter().filter_map(|step| match &step.action {
-        Action::Approval(approval) => Some((format!("step `{}`", step.name), &approval.teams)),
-        _ => None,
+    let approvals = release.steps.iter().flat_map(|step| {
+        let asked = asked_by(step).into_iter();
+        asked.map(|approval| (format!("step `{}`", step.name), &approval.teams))
     });
     let guided = guided.map(|g| ("guided-failure".to_owned(), &g.teams));
     for (who, names) in approvals.chain(guided) {

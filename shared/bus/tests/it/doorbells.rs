@@ -22,6 +22,7 @@ fn doorbell() -> Doorbell {
         attempt: 1,
         adopt: false,
         stop: false,
+        restore: false,
         order: Order {
             project: ProjectName::new("shop").unwrap(),
             environment: EnvironmentName::new("staging").unwrap(),

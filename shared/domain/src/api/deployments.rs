@@ -174,6 +174,8 @@ pub enum TaskStatus {
     Granted,
     /// A holder works on it.
     Running,
+    /// It had succeeded, and its old container is being brought back.
+    Restoring,
     /// Done.
     Succeeded,
     /// Not done.
@@ -198,6 +200,7 @@ impl TaskStatus {
             Self::Ignored => "ignored",
             Self::Granted => "granted",
             Self::Running => "running",
+            Self::Restoring => "restoring",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Skipped => "skipped",

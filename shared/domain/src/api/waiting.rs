@@ -62,6 +62,13 @@ pub enum WaitingReason {
     },
     /// A place in the step's rolling window.
     Window,
+    /// The canary's end.
+    Canary,
+    /// The pause between two targets.
+    Pause {
+        /// Until when.
+        until: DateTime<Utc>,
+    },
     /// A slot of its target.
     TargetBusy {
         /// How many tasks may run there.

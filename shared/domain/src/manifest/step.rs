@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+use super::Rolling;
 use crate::{
     duration::Span,
     name::{ChannelName, EnvironmentName, PackageName, RoleName, StepName, TeamName},
@@ -175,17 +176,6 @@ impl From<Step> for StepFields {
 pub struct TargetSelector {
     /// Those with this role.
     pub role: RoleName,
-}
-
-/// How a step goes over its targets.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Rolling {
-    /// How many targets may be in progress; the window slides.
-    pub window: u32,
-    /// How many targets may fail before no further one starts.
-    #[serde(default)]
-    pub max_failures: u32,
 }
 
 /// What a failed attempt is answered with.
@@ -368,6 +358,9 @@ pub struct Approval {
     /// Slack channel to ask in, with buttons.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slack: Option<String>,
+    /// Whoever asked for the deployment has no vote.
+    #[serde(default, rename = "exclude-requester", skip_serializing_if = "std::ops::Not::not")]
+    pub exclude_requester: bool,
 }
 
 fn one_vote() -> u32 {

@@ -13,7 +13,7 @@ use slipway_domain::{
 
 use super::{delta, time_is_up};
 use crate::{
-    deployment::{Deployment, Progress, Task, TaskState},
+    deployment::{Deployment, Progress, StepRun, Task, TaskState},
     ready::{self, Readiness},
     state::State,
 };
@@ -49,6 +49,15 @@ pub(super) fn advance(
         if ready::may_announce(progress, i) {
             grants.push(TaskKey::new(step.name.clone(), TargetName::notifier()));
         }
+        taken_back(deployment, step, run, &mut events);
+        for task in run.tasks.iter().filter(|t| t.restoring.is_some() && !t.is_over()) {
+            let key = TaskKey::new(step.name.clone(), task.target.clone());
+            let taken = slots.entry(&task.target).or_default();
+            if state.may_grant(deployment, &key, now, 0, *taken).is_ok() {
+                *taken += 1;
+                grants.push(key);
+            }
+        }
         match ready::readiness(deployment, progress, i) {
             Readiness::Waiting => {}
             Readiness::Skip(reason) => {
@@ -57,18 +66,18 @@ pub(super) fn advance(
                 }
             }
             Readiness::Run => {
-                retries(deployment, step, &run.tasks, &mut events);
-                if run.counts.bad > ready::tolerated(step)
+                retries(deployment, step, &run.tasks, |task| task.restoring.is_none(), &mut events);
+                if let Some(reason) = run.rollout.stopped(&run.counts, ready::tolerated(step))
                     && step.rolling.is_some()
                     && run.tasks.iter().any(|t| t.state == TaskState::Pending)
                 {
-                    let reason = format!("{} targets failed before it", run.counts.bad);
                     events.push(PlanEvent::StepSkipped { step: step.name.clone(), target: None, reason });
                     continue;
                 }
                 let mut places = 0;
-                for task in run.tasks.iter().filter(|t| matches!(t.state, TaskState::Pending | TaskState::RetryAt(..)))
-                {
+                let waiting =
+                    |t: &&Task| t.restoring.is_none() && matches!(t.state, TaskState::Pending | TaskState::RetryAt(..));
+                for task in run.tasks.iter().filter(waiting) {
                     let key = TaskKey::new(step.name.clone(), task.target.clone());
                     let taken = slots.entry(&task.target).or_default();
                     if state.may_grant(deployment, &key, now, places, *taken).is_ok() {
@@ -88,11 +97,32 @@ pub(super) fn advance(
 
 fn skippable(task: &Task) -> bool {
     use TaskState::{Asking, FailedAttempt, Pending, RetryAt};
-    matches!(task.state, Pending | FailedAttempt(_) | RetryAt(..) | Asking(_))
+    task.restoring.is_none() && matches!(task.state, Pending | FailedAttempt(_) | RetryAt(..) | Asking(_))
 }
 
-fn retries(deployment: &Deployment, step: &Step, tasks: &[Task], events: &mut Vec<PlanEvent>) {
-    for task in tasks {
+/// What a step did on its targets is to be taken back, or the attempt to do so failed.
+fn taken_back(deployment: &Deployment, step: &Step, run: &StepRun, events: &mut Vec<PlanEvent>) {
+    if run.owes_restore() {
+        let targets = run.tasks.iter().filter(|task| task.can_be_restored()).map(|task| task.target.clone()).collect();
+        let bad = run.tasks.iter().find(|task| task.is_bad() && task.restoring.is_none());
+        let reason = match (run.rollout.rejection(), bad) {
+            (Some(reason), _) => reason.to_owned(),
+            (None, Some(task)) => format!("the step failed on {}", task.target),
+            (None, None) => "the step failed".to_owned(),
+        };
+        events.push(PlanEvent::RestoreScheduled { step: step.name.clone(), targets, reason });
+    }
+    retries(deployment, step, &run.tasks, |task| task.restoring.is_some(), events);
+}
+
+fn retries(
+    deployment: &Deployment,
+    step: &Step,
+    tasks: &[Task],
+    of: impl Fn(&&Task) -> bool,
+    events: &mut Vec<PlanEvent>,
+) {
+    for task in tasks.iter().filter(of) {
         let (TaskState::FailedAttempt(_), Some(ended)) = (&task.state, task.ended_at) else { continue };
         let backoff = step.retry.as_ref().map_or(Span::secs(1), |r| r.backoff);
         let doubled = delta(backoff) * 2_i32.saturating_pow(task.failures.saturating_sub(1).min(16));

@@ -1,14 +1,11 @@
 //! What people are asked, and what they said: approvals, and guidance at failed tasks.
 
 use chrono::{DateTime, Utc};
-use slipway_domain::{
-    event::{Address, GateEvent, GateScope},
-    manifest::Action,
-};
+use slipway_domain::event::{Address, GateEvent, GateScope};
 
 use super::{Decision, Events, delta};
 use crate::{
-    deployment::{Deployment, Progress, TaskState},
+    deployment::{Deployment, Progress, TaskState, rollout::approval},
     gate::{GateState, Rule},
     ready::{self, Readiness},
 };
@@ -16,14 +13,15 @@ use crate::{
 /// Opens and decides gates.
 pub(super) fn gates(deployment: &Deployment, progress: &Progress, now: DateTime<Utc>, decisions: &mut Vec<Decision>) {
     for (i, run) in progress.steps.iter().enumerate() {
-        let (Some(gate), Action::Approval(approval)) = (&run.gate, &progress.plan.steps[i].step.action) else {
-            continue;
-        };
-        if run.skipped.is_some() {
+        let approval = approval(&progress.plan.steps[i].step, run.tasks.len());
+        let Some((gate, approval)) = run.any_gate().zip(approval) else { continue };
+        if run.skipped.is_some() || run.is_settled() {
             continue;
         }
         let rule = Rule::approval(approval);
-        let may_open = deployment.pause.is_none() && ready::readiness(deployment, progress, i) == Readiness::Run;
+        let its_turn = run.gate.is_some() || run.rollout.may_look(&run.counts);
+        let may_open =
+            its_turn && deployment.pause.is_none() && ready::readiness(deployment, progress, i) == Readiness::Run;
         let event = match &gate.state {
             GateState::Closed if may_open => {
                 GateEvent::Opened { plan_digest: progress.digest.clone(), expires: now + delta(rule.timeout) }

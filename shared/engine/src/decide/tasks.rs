@@ -9,7 +9,10 @@ use slipway_domain::{
 };
 
 use super::{Decision, Events, GRACE, delta};
-use crate::deployment::{Deployment, Progress, Task, TaskState, task::MAX_LOST};
+use crate::{
+    deployment::{Deployment, Progress, Task, TaskState, task::MAX_LOST},
+    gate::GateState,
+};
 
 /// Ends tasks whose time is over, whose holders keep dying, or that a cancel or a decided gate makes void.
 pub(super) fn tasks(deployment: &Deployment, progress: &Progress, now: DateTime<Utc>, decisions: &mut Vec<Decision>) {
@@ -18,11 +21,13 @@ pub(super) fn tasks(deployment: &Deployment, progress: &Progress, now: DateTime<
         let stop = deployment.cancel.is_some() && step.when.result != ResultCondition::Always;
         if run.counts.begun > 0 {
             for task in &run.tasks {
+                let stop = stop && task.restoring.is_none();
                 push_task(deployment, step, task, end_of(step, task, stop, now), decisions);
             }
         }
         if let Some(task) = &run.announcement {
-            let stop = stop || run.is_settled();
+            let decided = run.any_gate().is_some_and(|gate| matches!(gate.state, GateState::Decided { .. }));
+            let stop = stop || decided || run.is_settled();
             push_task(deployment, step, task, end_of(step, task, stop, now), decisions);
         }
     }

@@ -9,7 +9,10 @@ use slipway_domain::{
     plan::{PlannedStep, Runs},
 };
 
-use super::task::Task;
+use super::{
+    rollout::{Rollout, approval},
+    task::Task,
+};
 use crate::gate::{Gate, GateState};
 
 /// One step.
@@ -19,7 +22,9 @@ pub struct StepRun {
     pub tasks: Vec<Task>,
     /// The gate, if it is one.
     pub gate: Option<Gate>,
-    /// The gate's announcement in chat, if it has one.
+    /// The order in which it goes over its targets.
+    pub rollout: Rollout,
+    /// The announcement of its gate in chat, if it has one.
     pub announcement: Option<Task>,
     /// Why it was left out as a whole.
     pub skipped: Option<String>,
@@ -37,6 +42,33 @@ pub struct Counts {
     pub begun: usize,
     /// Failed for good, cancelled or unknown.
     pub bad: usize,
+    /// Did something that could be taken back.
+    pub good: usize,
+    /// Canaries that are over.
+    pub canaries_over: usize,
+    /// Canaries that are bad.
+    pub canaries_bad: usize,
+    /// Whose state needs a decision of its own: never granted, to be restored, or between two attempts.
+    pub open: usize,
+}
+
+impl Counts {
+    /// Takes the part of one task in (`1`) or out (`-1`).
+    fn add(&mut self, task: &Task, canary: bool, by: isize) {
+        let add = |count: &mut usize, is: bool| {
+            if is {
+                *count = count.saturating_add_signed(by);
+            }
+        };
+        let (over, bad) = (task.is_over(), task.is_bad());
+        add(&mut self.over, over);
+        add(&mut self.begun, task.takes_place());
+        add(&mut self.bad, bad);
+        add(&mut self.good, task.can_be_restored());
+        add(&mut self.canaries_over, canary && over);
+        add(&mut self.canaries_bad, canary && bad);
+        add(&mut self.open, !over && !task.takes_slot());
+    }
 }
 
 impl StepRun {
@@ -45,14 +77,28 @@ impl StepRun {
             Runs::On(targets) => targets.iter().cloned().map(Task::new).collect(),
             Runs::Gate => Vec::new(),
         };
-        let (gate, announcement) = match &planned.step.action {
-            Action::Approval(approval) => {
-                (Some(Gate::new()), approval.slack.as_ref().map(|_| Task::new(TargetName::notifier())))
-            }
-            _ => (None, None),
-        };
+        let rollout = Rollout::new(&planned.step, tasks.len());
+        let gate = matches!(planned.step.action, Action::Approval(_)).then(Gate::new);
+        let announcement = approval(&planned.step, tasks.len())
+            .and_then(|approval| approval.slack.as_ref().map(|_| Task::new(TargetName::notifier())));
         let index = tasks.iter().enumerate().map(|(i, t)| (t.target.clone(), i)).collect();
-        Self { tasks, gate, announcement, skipped: None, counts: Counts::default(), index }
+        let mut run = Self { tasks, gate, rollout, announcement, skipped: None, counts: Counts::default(), index };
+        run.recount();
+        run
+    }
+
+    /// The gate of the step: of an approval, or between the canary and the others.
+    pub fn any_gate(&self) -> Option<&Gate> {
+        self.gate.as_ref().or(self.rollout.look.as_ref())
+    }
+
+    pub(crate) fn any_gate_mut(&mut self) -> Option<&mut Gate> {
+        self.gate.as_mut().or(self.rollout.look.as_mut())
+    }
+
+    /// The place of a target among its tasks.
+    pub fn position(&self, target: &TargetName) -> Option<usize> {
+        self.index.get(target).copied()
     }
 
     /// The task on a target; for a gate, its announcement on `notifier`.
@@ -64,7 +110,7 @@ impl StepRun {
         }
     }
 
-    pub(crate) fn task_mut(&mut self, target: &TargetName) -> Option<&mut Task> {
+    fn task_mut(&mut self, target: &TargetName) -> Option<&mut Task> {
         match self.index.get(target) {
             Some(i) => Some(&mut self.tasks[*i]),
             None if target.as_str() == NOTIFIER => self.announcement.as_mut(),
@@ -76,15 +122,20 @@ impl StepRun {
     pub fn is_settled(&self) -> bool {
         match &self.gate {
             Some(gate) => self.skipped.is_some() || matches!(gate.state, GateState::Decided { .. }),
-            None => self.counts.over == self.tasks.len(),
+            None => self.counts.over == self.tasks.len() && !self.owes_restore(),
         }
+    }
+
+    /// Whether what it did is to be taken back and was not yet.
+    pub fn owes_restore(&self) -> bool {
+        self.counts.good > 0 && self.rollout.takes_back(&self.counts)
     }
 
     /// Whether it counts as failed, with so many failed targets tolerated.
     pub fn has_failed(&self, tolerated: usize) -> bool {
         match &self.gate {
             Some(gate) => matches!(gate.state, GateState::Decided { verdict: Verdict::Reject, .. }),
-            None => self.counts.bad > tolerated,
+            None => self.counts.bad > tolerated || self.counts.canaries_bad > 0 || self.rollout.rejection().is_some(),
         }
     }
 
@@ -95,11 +146,7 @@ impl StepRun {
 
     pub(crate) fn skip(&mut self, target: Option<&TargetName>, reason: &str) {
         match target {
-            Some(target) => {
-                if let Some(task) = self.task_mut(target) {
-                    task.skip(reason);
-                }
-            }
+            Some(target) => self.change(target, |task| task.skip(reason)).unwrap_or_default(),
             None => {
                 let untouched = self.counts.begun == 0 && self.counts.over == 0;
                 for task in &mut self.tasks {
@@ -109,18 +156,29 @@ impl StepRun {
                 if undecided || (self.gate.is_none() && untouched) {
                     self.skipped = Some(reason.to_owned());
                 }
+                self.recount();
             }
         }
-        self.recount();
     }
 
-    pub(crate) fn recount(&mut self) {
-        let mut counts = Counts::default();
-        for task in &self.tasks {
-            counts.over += usize::from(task.is_over());
-            counts.begun += usize::from(task.takes_place());
-            counts.bad += usize::from(task.is_bad());
+    /// Changes one task, and the counts with it. None if there is no such task.
+    pub(crate) fn change<T>(&mut self, target: &TargetName, change: impl FnOnce(&mut Task) -> T) -> Option<T> {
+        let Some(i) = self.position(target) else { return self.task_mut(target).map(change) };
+        let canary = i < self.rollout.canaries;
+        let task = &mut self.tasks[i];
+        self.counts.add(task, canary, -1);
+        let changed = change(task);
+        self.counts.add(task, canary, 1);
+        if task.is_over() {
+            self.rollout.last_end = self.rollout.last_end.max(task.ended_at);
         }
-        self.counts = counts;
+        Some(changed)
+    }
+
+    fn recount(&mut self) {
+        self.counts = Counts::default();
+        for (i, task) in self.tasks.iter().enumerate() {
+            self.counts.add(task, i < self.rollout.canaries, 1);
+        }
     }
 }

@@ -14,6 +14,9 @@ use crate::gate::Gate;
 /// Lost leases after which a task counts as killing its holders.
 pub const MAX_LOST: u32 = 5;
 
+/// Attempts to bring an old container back, at least.
+const RESTORE_ATTEMPTS: u32 = 3;
+
 /// One task.
 #[derive(Debug, Clone)]
 pub struct Task {
@@ -37,6 +40,10 @@ pub struct Task {
     pub ended_at: Option<DateTime<Utc>>,
     /// The gate at which people say what to do after it failed.
     pub guidance: Gate,
+    /// Why what it did is being taken back, once that was decided.
+    pub restoring: Option<String>,
+    /// An earlier deployment did it; there is nothing of this one to take back.
+    pub inherited: bool,
 }
 
 /// What the rules of a step make of a failed attempt.
@@ -53,6 +60,8 @@ pub struct AfterFailure {
 pub enum TaskState {
     /// Never granted.
     Pending,
+    /// It succeeded, and what it did shall be taken back.
+    ToRestore,
     /// Failed; may be granted again from then on.
     RetryAt(DateTime<Utc>, Failure),
     /// May be claimed.
@@ -117,6 +126,8 @@ impl Task {
             claimed_at: None,
             ended_at: None,
             guidance: Gate::new(),
+            restoring: None,
+            inherited: false,
         }
     }
 
@@ -142,7 +153,21 @@ impl Task {
     }
 
     pub(crate) fn grant(&mut self, at: DateTime<Utc>) {
-        self.state = TaskState::Granted { since: at, adopt: false, stop: false };
+        // What is taken back is there already, from an earlier claim.
+        self.state = TaskState::Granted { since: at, adopt: self.restoring.is_some(), stop: false };
+    }
+
+    /// Whether there is something of it to take back.
+    pub fn can_be_restored(&self) -> bool {
+        matches!(self.state, TaskState::Succeeded(_)) && !self.inherited
+    }
+
+    pub(crate) fn restore(&mut self, reason: &str) {
+        if self.can_be_restored() {
+            self.state = TaskState::ToRestore;
+            self.restoring = Some(reason.to_owned());
+            self.failures = 0;
+        }
     }
 
     pub(crate) fn schedule_retry(&mut self, not_before: DateTime<Utc>) {
@@ -154,6 +179,7 @@ impl Task {
     /// Leaves it out if it was never granted; a failed attempt becomes the final one.
     pub(crate) fn skip(&mut self, reason: &str) {
         match &self.state {
+            _ if self.restoring.is_some() => {}
             TaskState::Pending => self.state = TaskState::Skipped(reason.to_owned()),
             TaskState::FailedAttempt(failure) | TaskState::RetryAt(_, failure) | TaskState::Asking(failure) => {
                 self.state = TaskState::Failed(failure.clone());
@@ -165,6 +191,7 @@ impl Task {
     /// An earlier deployment did it.
     pub(crate) fn done_before(&mut self, outputs: &Outputs) {
         self.state = TaskState::Succeeded(outputs.clone());
+        self.inherited = true;
     }
 
     /// A person said what to do with the failed task.
@@ -189,6 +216,10 @@ impl Task {
     ) -> Result<(), Impossible> {
         use TaskState::{Cancelled, FailedAttempt, Granted, Running, Succeeded, Unknown};
         let by_holder = matches!(actor, Actor::Holder { .. });
+        let rules = match self.restoring {
+            Some(_) => AfterFailure { attempts: rules.attempts.max(RESTORE_ATTEMPTS), guided: false },
+            None => rules,
+        };
         let next = match (&self.state, event) {
             (Granted { .. }, TaskEvent::Claimed { holder, boot, attempt, key }) if by_holder => {
                 self.attempt = *attempt;
@@ -200,9 +231,10 @@ impl Task {
                 Running { claim, cancelling }
             }
             (Running { claim, .. }, TaskEvent::Checkpoint { .. }) if holds(claim, actor) => self.state.clone(),
-            (Running { claim, .. }, TaskEvent::Succeeded { outputs }) if holds(claim, actor) => {
-                Succeeded(outputs.clone())
-            }
+            (Running { claim, .. }, TaskEvent::Succeeded { outputs }) if holds(claim, actor) => match &self.restoring {
+                Some(reason) => TaskState::Failed(Failure::step(format!("taken back: {reason}"))),
+                None => Succeeded(outputs.clone()),
+            },
             (Running { claim, .. }, TaskEvent::Cancelled) if holds(claim, actor) => Cancelled,
             (Running { claim, .. }, TaskEvent::Unknown { reason }) if holds(claim, actor) => Unknown(reason.clone()),
             (Running { claim, cancelling }, TaskEvent::Failed { cause }) if !by_holder || holds(claim, actor) => {
@@ -256,6 +288,7 @@ fn may_retry(kind: FailureKind) -> bool {
 fn word(state: &TaskState) -> &'static str {
     match state {
         TaskState::Pending => "pending",
+        TaskState::ToRestore => "to be taken back",
         TaskState::RetryAt(..) => "waiting for its retry",
         TaskState::Granted { .. } => "granted",
         TaskState::Running { .. } => "running",

@@ -5,12 +5,13 @@ use chrono::{DateTime, Utc};
 use slipway_domain::{
     id::{DeploymentId, TaskKey},
     manifest::Queue,
+    name::TargetName,
     release::RULES_VERSION,
 };
 
 use super::{State, lane};
 use crate::{
-    deployment::{Deployment, TaskState},
+    deployment::{Deployment, TaskState, rollout::Held},
     ready::{self, Readiness},
 };
 
@@ -35,6 +36,9 @@ pub enum Denied {
     /// The rolling window is full.
     #[error("the rolling window is full")]
     Window,
+    /// Its turn among the step's targets has not come.
+    #[error("its turn among the step's targets has not come")]
+    Rollout(Held),
     /// All slots of its target are taken.
     #[error("its target runs {limit} tasks already")]
     Busy {
@@ -90,21 +94,40 @@ impl State {
         }
         let i = progress.position(&key.step).ok_or(Denied::NotPlanned)?;
         let task = progress.task(key).ok_or(Denied::NotPlanned)?;
-        if progress.steps[i].gate.is_some() {
+        let run = &progress.steps[i];
+        let Some(place) = run.position(&key.target) else {
             return if ready::may_announce(progress, i) { Ok(()) } else { Err(Denied::NotNow) };
+        };
+        // What is taken back is taken back whatever became of the deployment.
+        if task.restoring.is_some() {
+            match task.state {
+                TaskState::ToRestore => {}
+                TaskState::RetryAt(at, _) if at <= now => {}
+                TaskState::RetryAt(..) => return Err(Denied::NotNow),
+                _ => return Err(Denied::Granted),
+            }
+            return self.slot(deployment, &key.target, slots);
         }
         if ready::readiness(deployment, progress, i) != Readiness::Run {
             return Err(Denied::NotNow);
         }
         match task.state {
-            TaskState::Pending if ready::has_room(progress, i, places) => {}
-            TaskState::Pending => return Err(Denied::Window),
+            TaskState::Pending => match run.rollout.holds(place, &run.counts, now) {
+                None if ready::has_room(progress, i, places) => {}
+                None => return Err(Denied::Window),
+                Some(held) => return Err(Denied::Rollout(held)),
+            },
             TaskState::RetryAt(at, _) if at <= now => {}
             TaskState::RetryAt(..) => return Err(Denied::NotNow),
             _ => return Err(Denied::Granted),
         }
-        match ready::slots(deployment, &key.target) {
-            Some(limit) if self.taken(&key.target) + slots >= limit => Err(Denied::Busy { limit }),
+        self.slot(deployment, &key.target, slots)
+    }
+
+    /// Whether a target has a slot beside those that are taken, and `more` that are about to be.
+    fn slot(&self, deployment: &Deployment, target: &TargetName, more: u32) -> Result<(), Denied> {
+        match ready::slots(deployment, target) {
+            Some(limit) if self.taken(target) + more >= limit => Err(Denied::Busy { limit }),
             _ => Ok(()),
         }
     }

@@ -6,5 +6,6 @@ mod compiling;
 mod deciding;
 mod fixture;
 mod golden;
+mod rolling;
 mod simulation;
 mod world;

@@ -9,9 +9,17 @@ use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use slipway_domain::{
     event::{Address, Entry, Failure, GateEvent, PlanEvent, TaskEvent, Verdict},
     id::{DeploymentId, TaskKey},
+    manifest::{OnFailure, Rolling},
     order::Outputs,
 };
-use slipway_engine::{State, decide, decide::Events, due, expire, ready, view};
+use slipway_engine::{
+    State, decide,
+    decide::Events,
+    deployment::{Task, TaskState},
+    due, expire,
+    gate::GateState,
+    ready, view,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -25,6 +33,21 @@ const BODY: &str = "steps:
   - {name: web, needs: [sign-off], targets: {role: web}, rolling: {window: 2, max-failures: 1}, retry: {attempts: 2, backoff: 1s}, timeout: 5m, wait: 0s}
   - {name: warm, needs: [sign-off], targets: {role: web}, wait: 0s}
   - {name: join, needs: [web, warm], wait: 0s}
+  - {name: tell, needs: [join], wait: 0s, when: {result: always}}
+  - {name: alarm, wait: 0s, when: {result: failure}}";
+
+/// The same with a canary that people look at, and with what failed being taken back.
+const ROLLOUT: &str = "steps:
+  - {name: migrate, wait: 0s, retry: {attempts: 3, backoff: 1s}}
+  - {name: sign-off, needs: [migrate], approval: {teams: [ops], timeout: 10m}}
+  - name: web
+    needs: [sign-off]
+    targets: {role: web}
+    rolling: {window: 2, canary: 2, then: {approval: {teams: [ops], timeout: 10m}}, pause: 1s, on-failure: restore}
+    retry: {attempts: 2, backoff: 1s}
+    timeout: 5m
+    docker-run: {package: web}
+  - {name: join, needs: [web], wait: 0s}
   - {name: tell, needs: [join], wait: 0s, when: {result: always}}
   - {name: alarm, wait: 0s, when: {result: failure}}";
 
@@ -50,7 +73,8 @@ impl Chaos {
         let mut rng = StdRng::seed_from_u64(seed);
         let mut log = Log::default();
         for i in 0..rng.random_range(1..4) {
-            let mut request = request(&format!("{seed}-{i}"), BODY, targets(3, 1));
+            let body = if rng.random_bool(0.5) { BODY } else { ROLLOUT };
+            let mut request = request(&format!("{seed}-{i}"), body, targets(3, 1));
             if rng.random_bool(0.5) {
                 request.release.project = format!("p{i}").parse().unwrap();
             }
@@ -181,20 +205,22 @@ impl Chaos {
     }
 
     fn vote(&mut self) {
-        let open: Vec<_> = self.planners[0]
-            .deployments()
-            .filter_map(|d| {
-                let progress = d.progress.as_ref()?;
-                let i = progress.position(&"sign-off".parse().unwrap())?;
-                let gate = progress.steps[i].gate.as_ref()?;
-                matches!(gate.state, slipway_engine::gate::GateState::Open { .. })
-                    .then(|| (d.id(), gate.head, gate.opened().unwrap(), progress.digest.clone()))
-            })
-            .collect();
-        for (id, head, opened, plan_digest) in open {
+        let mut open = Vec::new();
+        for deployment in self.planners[0].deployments() {
+            let Some(progress) = &deployment.progress else { continue };
+            for (planned, run) in progress.plan.steps.iter().zip(&progress.steps) {
+                let Some(gate) = run.any_gate() else { continue };
+                if matches!(gate.state, slipway_engine::gate::GateState::Open { .. }) {
+                    let address =
+                        Address::Gate(deployment.id(), planned.name().clone(), slipway_domain::event::GateScope::All);
+                    open.push((address, gate.head, gate.opened().unwrap(), progress.digest.clone()));
+                }
+            }
+        }
+        open.sort();
+        for (address, head, opened, plan_digest) in open {
             let verdict = if self.rng.random_bool(0.9) { Verdict::Approve } else { Verdict::Reject };
             let event = GateEvent::Voted { opened, plan_digest, person: "ana".parse().unwrap(), verdict, note: None };
-            let address = Address::Gate(id, "sign-off".parse().unwrap(), slipway_domain::event::GateScope::All);
             self.log.append(&address, head, Events::Gate(vec![event]), person("ana"));
         }
     }
@@ -279,7 +305,9 @@ fn check(log: &Log) {
             let Some(progress) = &deployment.progress else { continue };
             for (i, run) in progress.steps.iter().enumerate() {
                 if let Some(rolling) = &progress.plan.steps[i].step.rolling {
-                    assert!(run.counts.begun <= rolling.window as usize, "the window was exceeded");
+                    let going = run.tasks.iter().filter(|t| t.takes_place() && t.restoring.is_none()).count();
+                    assert!(going <= rolling.window as usize, "the window was exceeded");
+                    check_rollout(progress, i, rolling);
                 }
                 for task in run.tasks.iter().filter(|t| t.takes_slot()) {
                     *running.entry(task.target.to_string()).or_default() += 1;
@@ -292,6 +320,25 @@ fn check(log: &Log) {
         );
     }
     assert!(finished.values().all(|ends| *ends == 1), "one end per deployment: {finished:?}");
+}
+
+/// The others follow only a canary that ended well and was approved; in the end nothing is half done.
+fn check_rollout(progress: &slipway_engine::deployment::Progress, i: usize, rolling: &Rolling) {
+    let run = &progress.steps[i];
+    let first = rolling.canaries(run.tasks.len());
+    let (canary, others) = run.tasks.split_at(first);
+    let began = |task: &Task| !matches!(task.state, TaskState::Pending | TaskState::Skipped(_));
+    if first > 0 && others.iter().any(began) {
+        let good = |task: &Task| task.restoring.is_some() || matches!(task.state, TaskState::Succeeded(_));
+        assert!(canary.iter().all(good), "others began before the canary had ended well");
+        let look = run.rollout.look.as_ref().map(|gate| &gate.state);
+        let approved = |state: &GateState| matches!(state, GateState::Decided { verdict: Verdict::Approve, .. });
+        assert!(look.is_none_or(approved), "others began without approval");
+    }
+    let kept = run.tasks.iter().filter(|task| matches!(task.state, TaskState::Succeeded(_))).count();
+    if run.is_settled() && rolling.on_failure == OnFailure::Restore && ready::has_failed(progress, i) {
+        assert_eq!(kept, 0, "the step failed, and some targets have what it made");
+    }
 }
 
 #[test]

@@ -37,6 +37,8 @@ fn words(reason: &WaitingReason, now: DateTime<Utc>) -> String {
             let who = if teams.is_empty() { "anyone who may deploy".to_owned() } else { teams.join(" or ") };
             format!("{who} to decide; counts as rejected {}", times::until(*expires, now))
         }
+        WaitingReason::Canary => "the canary to end well".to_owned(),
+        WaitingReason::Pause { until } => format!("the pause between targets to end, {}", times::until(*until, now)),
         WaitingReason::Window => "a place in the rolling window".to_owned(),
         WaitingReason::TargetBusy { limit } => format!("a slot of its target, which runs {limit} at a time"),
         WaitingReason::Retry { at, failure } => {

@@ -131,9 +131,15 @@ impl<'a> Replacement<'a> {
         failed(format!("{message}{hint}"))
     }
 
-    /// The new one is good: stops and removes the old ones.
+    /// The new one is good: stops the old ones and removes them, but for the one that may yet be brought back.
     pub async fn retire_predecessors(&self) -> Result<(), Stop> {
         for old in &self.predecessors {
+            if self.work.keep_predecessor && self.serving.contains(&old.id) {
+                self.task.effect_regardless("stop the old container").await?;
+                self.engine.stop(&old.id, None).await?;
+                self.task.held.say(format!("the old container {} is kept until the next deployment", old.name));
+                continue;
+            }
             if old.life.is_live() {
                 self.task.effect_regardless("stop the old container").await?;
                 self.engine.stop(&old.id, None).await?;
@@ -168,6 +174,15 @@ impl<'a> Replacement<'a> {
                 Stop::Failed(Failure { tail, ..Failure::step(message) })
             }
         }
+    }
+
+    /// The step is taken back: removes this deployment's container and brings back the one that served before.
+    pub async fn take_back(&self) -> Result<(), Stop> {
+        let back = self.restore().await?;
+        if back.is_empty() {
+            self.task.held.say("there was no container before; none serves now".to_owned());
+        }
+        Ok(())
     }
 
     /// Removes this deployment's container and starts the old one again, if it does not run.

@@ -5,14 +5,13 @@
 
 use slipway_domain::{
     manifest::{
-        Action, Feed, Lifecycle, Manifest, OneOrMany, Project, Scope, Step, Target, Webhook,
-        parse::Problem as TextProblem,
+        Feed, Lifecycle, Manifest, OneOrMany, Project, Scope, Step, Target, Webhook, parse::Problem as TextProblem,
     },
     text::did_you_mean,
 };
 use slipway_engine::{channel, compile};
 
-use crate::world::World;
+use crate::{operations::request::asked_by, world::World};
 
 /// Everything that is wrong with a manifest in this world.
 pub fn problems(manifest: &Manifest, world: &World) -> Vec<TextProblem> {
@@ -130,7 +129,7 @@ fn step_problems(step: &Step, project: &Project, world: &World, found: &mut Foun
     for name in step.when.channels.iter().flatten() {
         found.must_exist(&at, "channel", name.as_str(), channels(project));
     }
-    if let Action::Approval(approval) = &step.action {
+    if let Some(approval) = asked_by(step) {
         for name in &approval.teams {
             found.must_exist(&at, "team", name.as_str(), world.teams.keys().map(|n| n.as_str()));
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Finding;
 use crate::{
-    manifest::{Action, DEFAULT_TIMEOUT, Health, Project, Sql, Step},
+    manifest::{Action, DEFAULT_TIMEOUT, Health, OnFailure, Project, Sql, Step},
     name::{PackageName, StepName},
     text::did_you_mean,
 };
@@ -112,6 +112,16 @@ fn check_options(step: &Step, messages: &mut Vec<String>) {
         }
         if rolling.window == 0 {
             messages.push("`rolling.window` is 0: nothing could start; write 1 or more".to_owned());
+        }
+        if rolling.then.is_some() && rolling.canary.is_none() {
+            messages
+                .push("`rolling.then` comes after the canary: say how many targets go first with `canary`".to_owned());
+        }
+        if rolling.then.as_ref().is_some_and(|then| then.approval.votes == 0) {
+            messages.push("`rolling.then.approval.votes` is 0: write 1 or more".to_owned());
+        }
+        if rolling.on_failure == OnFailure::Restore && !matches!(step.action, Action::DockerRun(_)) {
+            messages.push(format!("`{kind}` can not be taken back: `on-failure: restore` is for docker-run"));
         }
     }
     if let Some(retry) = &step.retry {

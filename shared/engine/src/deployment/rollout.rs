@@ -1,0 +1,120 @@
+//! The order in which a step goes over its targets: the canary first, people, then the others; and
+//! when what it did is taken back.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use slipway_domain::{
+    event::Verdict,
+    manifest::{Action, Approval, OnFailure, Step},
+};
+
+use super::step::Counts;
+use crate::gate::{Gate, GateState};
+
+/// How a step goes over its targets, and how far that is.
+#[derive(Debug, Clone, Default)]
+pub struct Rollout {
+    /// So many of the first targets go before the others.
+    pub canaries: usize,
+    /// The gate between them, if people look.
+    pub look: Option<Gate>,
+    /// When the last of its tasks ended.
+    pub last_end: Option<DateTime<Utc>>,
+    pause: Option<TimeDelta>,
+    /// What it does can be taken back.
+    can_restore: bool,
+    /// So many failures are tolerated; more, and what the others did is taken back.
+    restores_above: Option<usize>,
+}
+
+/// Why a target may not start yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// The canary has not ended well.
+    Canary,
+    /// People have not said yes.
+    Look,
+    /// The pause after another target's end is not over.
+    Pause(DateTime<Utc>),
+}
+
+impl Rollout {
+    pub(crate) fn new(step: &Step, targets: usize) -> Self {
+        let Some(rolling) = &step.rolling else { return Self::default() };
+        let restores = rolling.on_failure == OnFailure::Restore;
+        Self {
+            canaries: rolling.canaries(targets),
+            look: rolling.look(targets).map(|_| Gate::new()),
+            last_end: None,
+            pause: rolling.pause.map(crate::decide::delta),
+            can_restore: matches!(step.action, Action::DockerRun(_)),
+            restores_above: restores.then_some(rolling.max_failures as usize),
+        }
+    }
+
+    /// What keeps the target at this place from starting, if anything does.
+    pub fn holds(&self, place: usize, counts: &Counts, now: DateTime<Utc>) -> Option<Held> {
+        if place >= self.canaries && self.canaries > 0 {
+            if counts.canaries_over < self.canaries || counts.canaries_bad > 0 {
+                return Some(Held::Canary);
+            }
+            let approved = |gate: &Gate| matches!(gate.state, GateState::Decided { verdict: Verdict::Approve, .. });
+            if self.look.as_ref().is_some_and(|gate| !approved(gate)) {
+                return Some(Held::Look);
+            }
+        }
+        self.paused_until().filter(|until| *until > now).map(Held::Pause)
+    }
+
+    /// When the pause after the last end is over.
+    pub fn paused_until(&self) -> Option<DateTime<Utc>> {
+        Some(self.last_end? + self.pause?)
+    }
+
+    /// Whether people may look now: the canary has ended well.
+    pub fn may_look(&self, counts: &Counts) -> bool {
+        self.look.is_some() && counts.canaries_over == self.canaries && counts.canaries_bad == 0
+    }
+
+    /// Why people did not want the others to follow.
+    pub fn rejection(&self) -> Option<&str> {
+        match self.look.as_ref().map(|gate| &gate.state) {
+            Some(GateState::Decided { verdict: Verdict::Reject, reason, .. }) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// Why no further target starts, though the step has some.
+    pub fn stopped(&self, counts: &Counts, tolerated: usize) -> Option<String> {
+        if let Some(reason) = self.rejection() {
+            return Some(format!("the canary was not approved: {reason}"));
+        }
+        if counts.canaries_bad > 0 {
+            return Some("the canary failed".to_owned());
+        }
+        (counts.bad > tolerated).then(|| format!("{} targets failed before it", counts.bad))
+    }
+
+    /// Whether what the step did is to be taken back.
+    pub fn takes_back(&self, counts: &Counts) -> bool {
+        let too_many = |tolerated: usize| counts.bad > tolerated || counts.canaries_bad > 0;
+        self.can_restore && (self.rejection().is_some() || self.restores_above.is_some_and(too_many))
+    }
+
+    /// Whether the old container of the target at this place may still be needed after the new one is good.
+    pub fn may_take_back(&self, place: usize) -> bool {
+        self.can_restore && (self.restores_above.is_some() || (self.look.is_some() && place < self.canaries))
+    }
+
+    /// The look was approved in an earlier deployment.
+    pub(crate) fn approved_before(&mut self) {
+        self.look = None;
+    }
+}
+
+/// What a step asks of people: an approval as a whole, or a look at the canary.
+pub fn approval(step: &Step, targets: usize) -> Option<&Approval> {
+    match &step.action {
+        Action::Approval(approval) => Some(approval),
+        _ => step.rolling.as_ref()?.look(targets),
+    }
+}
