@@ -6,6 +6,8 @@ mod compiling;
 mod deciding;
 mod fixture;
 mod golden;
+mod mutants;
 mod rolling;
+mod sharing;
 mod simulation;
 mod world;

@@ -72,6 +72,8 @@ pub fn holder(name: &str, boot: u128) -> Actor {
 pub struct World {
     pub log: Log,
     pub state: State,
+    /// Why entries, or parts of them, were void.
+    pub void: Vec<String>,
 }
 
 impl World {
@@ -83,7 +85,8 @@ impl World {
 
     pub fn fold(&mut self) {
         while (self.state.head() as usize) < self.log.entries.len() {
-            self.state.apply(&self.log.entries[self.state.head() as usize]);
+            let applied = self.state.apply(&self.log.entries[self.state.head() as usize]);
+            self.void.extend(applied.void);
         }
     }
 
@@ -114,6 +117,12 @@ impl World {
         let mut due: Vec<_> = due(&self.state, id).iter().map(ToString::to_string).collect();
         due.sort();
         due
+    }
+
+    /// Somebody writes, and no planner has decided anything since.
+    pub fn raw(&mut self, address: &Address, actor: Actor, events: Events) {
+        self.log.append(address, self.log.head(address), events, actor).unwrap();
+        self.fold();
     }
 
     pub fn write(&mut self, id: DeploymentId, key: &str, actor: Actor, event: TaskEvent) -> u64 {
@@ -175,11 +184,24 @@ impl World {
         let progress = self.state.get(id).unwrap().progress.as_ref().unwrap();
         let key = TaskKey::new(step.parse().unwrap(), target.parse().unwrap());
         let opened = progress.task(&key).unwrap().guidance.opened().unwrap();
-        let plan_digest = progress.digest.clone();
+        self.answer(id, step, target, opened, (person, person), verdict);
+    }
+
+    /// An answer to an opening, by a person in somebody's name.
+    pub fn answer(
+        &mut self,
+        id: DeploymentId,
+        step: &str,
+        target: &str,
+        opened: u64,
+        (by, person): (&str, &str),
+        verdict: Verdict,
+    ) {
+        let plan_digest = self.state.get(id).unwrap().progress.as_ref().unwrap().digest.clone();
         let event = GateEvent::Voted { opened, plan_digest, person: person.parse().unwrap(), verdict, note: None };
         let address = Address::Gate(id, step.parse().unwrap(), GateScope::Target(target.parse().unwrap()));
         let head = self.log.head(&address);
-        self.log.append(&address, head, Events::Gate(vec![event]), crate::fixture::person(person)).unwrap();
+        self.log.append(&address, head, Events::Gate(vec![event]), crate::fixture::person(by)).unwrap();
         self.settle();
     }
 

@@ -1,0 +1,335 @@
+//! What must hold over a history, looked at entry by entry. As far as it can be it is counted from
+//! the log's own facts, not from what the fold says of itself.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use slipway_domain::{
+    event::{
+        Actor, Address, Entry, Failure, FailureKind, GateEvent, GateScope, PlanEvent, Recorded, TaskEvent, Verdict,
+    },
+    id::{DeploymentId, TaskKey},
+    manifest::{OnFailure, ResultCondition, Rolling},
+};
+use slipway_engine::{
+    State,
+    deployment::{Deployment, Progress, Task, TaskState, rollout},
+    gate::GateState,
+    ready, view,
+};
+
+use crate::world::Log;
+
+type Key = (DeploymentId, TaskKey);
+
+#[derive(Default)]
+struct Facts {
+    held: BTreeSet<(DeploymentId, String)>,
+    lost: HashMap<Key, u32>,
+    failed: HashMap<Key, u32>,
+    not_before: HashMap<Key, DateTime<Utc>>,
+    /// Since when a task's time runs.
+    since: HashMap<Key, DateTime<Utc>>,
+    ends: HashMap<DeploymentId, u32>,
+    cancelled: BTreeSet<DeploymentId>,
+    paused: BTreeSet<DeploymentId>,
+    /// Votes at the newest opening of a gate.
+    votes: HashMap<Address, Opening>,
+}
+
+#[derive(Default)]
+struct Opening {
+    seq: u64,
+    votes: BTreeMap<String, Verdict>,
+}
+
+/// Panics with the first promise that the history breaks.
+pub fn check(log: &Log) {
+    let (mut state, mut facts) = (State::new(), Facts::default());
+    for recorded in &log.entries {
+        facts.before(&state, recorded);
+        let granted: Vec<Key> = granted_keys(recorded).filter(|key| !is_granted(&state, key)).collect();
+        let applied = state.apply(recorded);
+        for key in granted.iter().filter(|key| is_granted(&state, key)) {
+            facts.admitted(&state, recorded, key);
+        }
+        facts.after(&state, recorded);
+        drop(applied);
+        shared(&state);
+    }
+    assert!(facts.ends.values().all(|ends| *ends == 1), "one end per deployment: {:?}", facts.ends);
+}
+
+fn granted_keys(recorded: &Recorded) -> impl Iterator<Item = Key> + '_ {
+    let id = recorded.address.deployment();
+    let events = match &recorded.entry {
+        Entry::Plan(envelope) => envelope.events.as_slice(),
+        _ => &[],
+    };
+    events.iter().flat_map(move |event| match event {
+        PlanEvent::Granted { tasks } => tasks.iter().map(|key| (id, key.clone())).collect(),
+        _ => Vec::new(),
+    })
+}
+
+fn is_granted(state: &State, (id, key): &Key) -> bool {
+    let task = state.get(*id).and_then(|d| d.progress.as_ref()).and_then(|p| p.task(key));
+    task.is_some_and(|task| matches!(task.state, TaskState::Granted { .. }))
+}
+
+/// A deployment, its progress, and a task's step.
+fn place<'a>(state: &'a State, (id, key): &Key) -> (&'a Deployment, &'a Progress, usize) {
+    let deployment = state.get(*id).unwrap();
+    let progress = deployment.progress.as_ref().unwrap();
+    (deployment, progress, progress.position(&key.step).unwrap())
+}
+
+/// Whether it is not one of the step's tasks, but the word to people that they are asked.
+fn is_announcement(progress: &Progress, i: usize, key: &TaskKey) -> bool {
+    progress.steps[i].position(&key.target).is_none()
+}
+
+impl Facts {
+    /// What the entry may be at its place, by what was true before it.
+    fn before(&mut self, state: &State, recorded: &Recorded) {
+        let id = recorded.address.deployment();
+        if let (Address::Task(_, key), Entry::Task(envelope)) = (&recorded.address, &recorded.entry) {
+            for event in &envelope.events {
+                self.task(state, recorded, &(id, key.clone()), event);
+            }
+        }
+    }
+
+    fn task(&mut self, state: &State, recorded: &Recorded, key: &Key, event: &TaskEvent) {
+        let name = (key.0, key.1.to_string());
+        match event {
+            TaskEvent::Claimed { .. } => {
+                assert!(self.held.insert(name), "{} was claimed twice without an end between", key.1);
+                self.since.insert(key.clone(), recorded.at);
+                self.claimed(state, key);
+            }
+            TaskEvent::Checkpoint { .. } => {}
+            TaskEvent::CancelIssued => {
+                let (deployment, progress, i) = place(state, key);
+                let by_gate = is_announcement(progress, i, &key.1);
+                assert!(deployment.cancel.is_some() || by_gate, "{} was told to stop without a cancel", key.1);
+                let always = progress.plan.steps[i].step.when.result == ResultCondition::Always;
+                assert!(by_gate || !always, "{} runs always and was told to stop", key.1);
+            }
+            TaskEvent::LeaseExpired { .. } => {
+                assert!(self.held.remove(&name), "the lease of {} ended though nobody held it", key.1);
+                self.since.insert(key.clone(), recorded.at);
+                let lost = self.lost.entry(key.clone()).or_default();
+                *lost += 1;
+                assert!(*lost <= 5, "{} was lost {lost} times and goes on", key.1);
+            }
+            TaskEvent::Failed { cause } => {
+                let was_held = self.held.remove(&name);
+                self.failure(state, recorded, key, cause, was_held);
+            }
+            _ => assert!(self.held.remove(&name), "{} ended though nobody held it", key.1),
+        }
+    }
+
+    fn failure(&mut self, state: &State, recorded: &Recorded, key: &Key, cause: &Failure, was_held: bool) {
+        match cause.kind {
+            FailureKind::CrashLoop => {
+                assert_eq!(self.lost.get(key), Some(&5), "{} is taken for a crash loop too early", key.1);
+            }
+            FailureKind::TimedOut if matches!(recorded.entry.actor(), Actor::Planner { .. }) => {
+                let (_, progress, i) = place(state, key);
+                let timeout = slipway_engine::decide::timeout(&progress.plan.steps[i].step).0;
+                let end = self.since[key] + TimeDelta::from_std(timeout).unwrap() + TimeDelta::seconds(30);
+                assert!(recorded.at >= end, "{} was failed before its time was up", key.1);
+            }
+            _ => assert!(was_held, "{} failed though nobody held it", key.1),
+        }
+        *self.failed.entry(key.clone()).or_default() += 1;
+    }
+
+    fn claimed(&self, state: &State, key: &Key) {
+        let (deployment, progress, i) = place(state, key);
+        if is_announcement(progress, i, &key.1) || progress.task(&key.1).unwrap().restoring.is_some() {
+            return;
+        }
+        assert!(deployment.started_at.is_some(), "{} began before its deployment", key.1);
+        if deployment.cancel.is_none() {
+            assert!(progress.needs(i).all(|n| progress.steps[n].is_settled()), "{} began before its needs", key.1);
+        }
+        for n in progress.before[i].iter().filter(|_| key.1.step.as_str() == "web") {
+            assert!(
+                progress.steps[*n].gate.is_none() || !ready::has_failed(progress, *n),
+                "{} began unapproved",
+                key.1
+            );
+        }
+    }
+
+    /// A grant took effect.
+    fn admitted(&mut self, state: &State, recorded: &Recorded, key: &Key) {
+        self.since.insert(key.clone(), recorded.at);
+        let (_, progress, i) = place(state, key);
+        let step = &progress.plan.steps[i].step;
+        let always = step.when.result == ResultCondition::Always;
+        assert!(progress.steps[i].skipped.is_none(), "{} was granted though its step is left out", key.1);
+        if progress.task(&key.1).unwrap().restoring.is_some() {
+            return;
+        }
+        assert!(always || !self.cancelled.contains(&key.0), "{} was granted after the cancel", key.1);
+        if is_announcement(progress, i, &key.1) {
+            return;
+        }
+        assert!(!self.paused.contains(&key.0), "{} was granted during a pause", key.1);
+        if let Some(at) = self.not_before.remove(key) {
+            assert!(recorded.at >= at, "{} was granted before its retry was due", key.1);
+        }
+        let failed = self.failed.get(key).copied().unwrap_or(0);
+        let attempts = step.retry.as_ref().map_or(1, |r| r.attempts);
+        let asked = progress.task(&key.1).unwrap().guidance.opened().is_some();
+        assert!(failed < attempts || asked, "{} was granted after {failed} failures", key.1);
+        let looks = progress.before[i].iter().filter(|n| ready::has_failed(progress, **n)).count();
+        match step.when.result {
+            ResultCondition::Success => assert_eq!(looks, 0, "{} was granted though one before it failed", key.1),
+            ResultCondition::Failure if !step.needs.is_empty() => assert!(looks > 0, "{}: nothing failed", key.1),
+            _ => {}
+        }
+        if let Some(rolling) = &step.rolling {
+            let run = &progress.steps[i];
+            assert!(
+                run.counts.bad <= rolling.max_failures as usize || failed > 0,
+                "{} began after too many failed",
+                key.1
+            );
+        }
+    }
+
+    /// What the entry added.
+    fn after(&mut self, state: &State, recorded: &Recorded) {
+        let id = recorded.address.deployment();
+        match &recorded.entry {
+            Entry::Plan(envelope) => envelope.events.iter().for_each(|event| self.plan(id, event)),
+            Entry::Gate(envelope) => {
+                for event in &envelope.events {
+                    self.gate(state, recorded, event);
+                }
+            }
+            Entry::Task(_) => {}
+        }
+    }
+
+    fn plan(&mut self, id: DeploymentId, event: &PlanEvent) {
+        match event {
+            PlanEvent::Finished { .. } | PlanEvent::Rejected { .. } => {
+                *self.ends.entry(id).or_default() += 1;
+                assert!(!self.held.iter().any(|(other, _)| *other == id), "it ended while a task was held");
+            }
+            PlanEvent::CancelRequested { .. } => drop(self.cancelled.insert(id)),
+            PlanEvent::Paused { .. } => drop(self.paused.insert(id)),
+            PlanEvent::Resumed => drop(self.paused.remove(&id)),
+            PlanEvent::RetryScheduled { task, not_before } => {
+                self.not_before.insert((id, task.clone()), *not_before);
+            }
+            _ => {}
+        }
+    }
+
+    fn gate(&mut self, state: &State, recorded: &Recorded, event: &GateEvent) {
+        let opening = self.votes.entry(recorded.address.clone()).or_default();
+        let Address::Gate(id, step, scope) = &recorded.address else { return };
+        let Some(deployment) = state.get(*id) else { return };
+        let Some(progress) = &deployment.progress else { return };
+        match event {
+            GateEvent::Opened { .. } => *opening = Opening { seq: recorded.seq, votes: BTreeMap::new() },
+            GateEvent::Voted { opened, plan_digest, person, verdict, .. } => {
+                let guidance = matches!(scope, GateScope::Target(_));
+                let answers = if guidance {
+                    *verdict != Verdict::Approve
+                } else {
+                    matches!(verdict, Verdict::Approve | Verdict::Reject)
+                };
+                if *opened == opening.seq && *plan_digest == progress.digest && person.as_str() != "eve" && answers {
+                    opening.votes.insert(person.to_string(), *verdict);
+                }
+            }
+            GateEvent::Decided { verdict: Verdict::Approve, .. } => {
+                let i = progress.position(step).unwrap();
+                let approval = rollout::approval(&progress.plan.steps[i].step, progress.steps[i].tasks.len()).unwrap();
+                let approvals = opening.votes.values().filter(|v| **v == Verdict::Approve).count();
+                assert!(approvals >= approval.votes as usize, "{step} was decided by {:?}", opening.votes);
+            }
+            GateEvent::Decided { verdict, reason } => {
+                let said = opening.votes.values().any(|v| v == verdict);
+                assert!(said || reason.contains("nobody decided"), "{step}: {verdict} by {:?}", opening.votes);
+            }
+        }
+    }
+}
+
+/// What deployments share, after every entry.
+fn shared(state: &State) {
+    let mut running: BTreeMap<String, u32> = BTreeMap::new();
+    let mut lanes: BTreeMap<String, u32> = BTreeMap::new();
+    let mut limits: BTreeMap<String, u32> = BTreeMap::new();
+    for deployment in state.deployments() {
+        assert_eq!(deployment.corrupt, None);
+        for target in &deployment.request.targets {
+            let limit = limits.entry(target.name.to_string()).or_default();
+            *limit = (*limit).max(target.parallelism);
+        }
+        if deployment.is_running() {
+            *lanes.entry(format!("{} {}", deployment.project(), deployment.request.environment)).or_default() += 1;
+        }
+        let Some(progress) = &deployment.progress else { continue };
+        for (i, run) in progress.steps.iter().enumerate() {
+            if let Some(rolling) = &progress.plan.steps[i].step.rolling {
+                let going = run.tasks.iter().filter(|t| t.takes_place() && t.restoring.is_none()).count();
+                assert!(going <= rolling.window as usize, "the window was exceeded");
+                canary(progress, i, rolling);
+            }
+            for task in run.tasks.iter().filter(|t| t.takes_slot()) {
+                *running.entry(task.target.to_string()).or_default() += 1;
+            }
+        }
+    }
+    for (target, limit) in limits {
+        let tasks = running.get(&target).copied().unwrap_or(0);
+        assert!(tasks <= limit, "{target} was overloaded with {tasks}");
+    }
+    assert!(lanes.values().all(|n| *n <= 1), "two deployments in one lane: {lanes:?}");
+}
+
+/// The others follow only a canary that ended well and was approved; in the end nothing is half done.
+fn canary(progress: &Progress, i: usize, rolling: &Rolling) {
+    let run = &progress.steps[i];
+    let first = rolling.canaries(run.tasks.len());
+    let (canary, others) = run.tasks.split_at(first);
+    let began = |task: &Task| !matches!(task.state, TaskState::Pending | TaskState::Skipped(_));
+    if first > 0 && others.iter().any(began) {
+        let good = |task: &Task| task.restoring.is_some() || matches!(task.state, TaskState::Succeeded(_));
+        assert!(canary.iter().all(good), "others began before the canary had ended well");
+        let look = run.rollout.look.as_ref().map(|gate| &gate.state);
+        let approved = |state: &GateState| matches!(state, GateState::Decided { verdict: Verdict::Approve, .. });
+        assert!(look.is_none_or(approved), "others began without approval");
+    }
+    let kept = run.tasks.iter().filter(|task| matches!(task.state, TaskState::Succeeded(_))).count();
+    if run.is_settled() && rolling.on_failure == OnFailure::Restore && ready::has_failed(progress, i) {
+        assert_eq!(kept, 0, "the step failed, and some targets have what it made");
+    }
+}
+
+/// Whoever folded live, in pieces, with restarts, tells the same story as a replay.
+pub fn same_story(log: &Log, planners: &[State]) {
+    let fold = || {
+        let mut state = State::new();
+        log.entries.iter().for_each(|r| drop(state.apply(r)));
+        state
+    };
+    let (first, second) = (fold(), fold());
+    for deployment in first.deployments() {
+        let story = view::deployment(deployment, 0);
+        for other in planners.iter().chain([&second]) {
+            let other = view::deployment(other.get(deployment.id()).unwrap(), 0);
+            assert!(story == other, "a replay tells another story");
+        }
+    }
+}
