@@ -7,6 +7,7 @@ use slipway_domain::{
     id::{DeploymentId, TaskKey},
     manifest::{Action, Queue},
     name::{EnvironmentName, ProjectName, StepName, TargetName},
+    policy::Policy,
 };
 
 use super::{Rule, Violation, gates::Asked, steps::Deployment};
@@ -19,6 +20,8 @@ pub struct Replay {
     lanes: BTreeMap<(ProjectName, EnvironmentName), Vec<DeploymentId>>,
     /// Tasks that may be or are held, by target.
     busy: BTreeMap<TargetName, u32>,
+    /// What the log said last about all deployments.
+    policy: Policy,
     pub violations: Vec<Violation>,
 }
 
@@ -58,7 +61,10 @@ impl Replay {
             .deployments
             .iter()
             .filter(|(id, d)| {
-                d.ended.is_none() && !d.waits_for_person() && self.holder(d).is_none_or(|first| first == **id)
+                d.ended.is_none()
+                    && !d.waits_for_person()
+                    && (d.started || !self.is_full(d))
+                    && self.holder(d).is_none_or(|first| first == **id)
             })
             .map(|(id, _)| *id)
             .collect();
@@ -75,6 +81,15 @@ impl Replay {
         (deployment.request.project().clone(), deployment.request.environment.clone())
     }
 
+    /// Whether as many deployments run as may, all in all or where this one goes.
+    fn is_full(&self, deployment: &Deployment) -> bool {
+        let here = &deployment.request.environment;
+        let running = || self.deployments.values().filter(|d| d.started && d.ended.is_none());
+        let there = || running().filter(|d| d.request.environment == *here);
+        self.policy.deployments.is_some_and(|limit| running().count() >= limit as usize)
+            || self.policy.environments.get(here).is_some_and(|limit| there().count() >= *limit as usize)
+    }
+
     /// Who has the lane of a deployment, or is first in it.
     fn holder(&self, deployment: &Deployment) -> Option<DeploymentId> {
         let lane = self.lanes.get(&Self::lane(deployment))?;
@@ -88,6 +103,10 @@ impl Replay {
             self.requested(id, seq, Deployment::new((**request).clone()));
             return;
         }
+        if let (PlanEvent::PolicySet { policy }, DeploymentId::POLICY) = (event, id) {
+            self.policy = (**policy).clone();
+            return;
+        }
         let Some(deployment) = self.deployments.get_mut(&id) else { return };
         if deployment.ended.is_some() {
             if by_planner {
@@ -96,7 +115,7 @@ impl Replay {
             return;
         }
         match event {
-            PlanEvent::Requested { .. } => {}
+            PlanEvent::Requested { .. } | PlanEvent::PolicySet { .. } => {}
             PlanEvent::Planned { plan, .. } => deployment.planned(plan),
             PlanEvent::Paused { .. } => deployment.paused = true,
             PlanEvent::Resumed => deployment.paused = false,
@@ -150,8 +169,11 @@ impl Replay {
         let lane = &self.lanes[&Self::lane(deployment)];
         let has_come = |id: &DeploymentId| self.deployments[id].request.not_before.is_none_or(|at| at <= recorded.at);
         let taken = lane.iter().any(|other| self.deployments[other].started);
-        let room =
-            deployment.plan.is_some() && !deployment.paused && !taken && lane.iter().find(|d| has_come(d)) == Some(&id);
+        let room = !self.is_full(deployment)
+            && deployment.plan.is_some()
+            && !deployment.paused
+            && !taken
+            && lane.iter().find(|d| has_come(d)) == Some(&id);
         if let Some(deployment) = self.deployments.get_mut(&id).filter(|_| room) {
             deployment.started = true;
         }

@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use slipway_domain::{
     event::{Actor, Address, Entry, GateEvent, Outcome, PlanEvent, Recorded, TaskEvent, Verdict},
     id::{DeploymentId, TaskKey},
+    policy::Policy,
 };
 use slipway_engine::decide::Events;
 use uuid::Uuid;
@@ -176,6 +177,23 @@ fn a_deployment_that_neither_ends_nor_waits_and_an_end_that_is_not_true_are_foun
     let Entry::Plan(envelope) = &mut told.history[end].entry else { panic!("an end") };
     envelope.events = vec![PlanEvent::Finished { outcome: Outcome::Failed, reason: None }];
     told.breaks(Rule::Ends, "no step did");
+}
+
+#[test]
+fn a_start_beyond_a_limit_is_found() {
+    for (deployments, sound) in [(1, true), (0, false)] {
+        let mut told = Told::of(["shop", "mall"]);
+        let start = told.find(|r| {
+            let starts = matches!(&r.entry, Entry::Plan(e) if matches!(e.events[0], PlanEvent::Started));
+            starts && r.address == Address::Plan(id(2))
+        });
+        let policy = Box::new(Policy { deployments: Some(deployments), ..Policy::default() });
+        let actor = Actor::Trigger { name: "policy".into() };
+        let set = Events::Plan(vec![PlanEvent::PolicySet { policy }]);
+        told.insert(start, Address::Plan(DeploymentId::POLICY), set, actor);
+        let found = check(&told.history, &told.journal);
+        assert_eq!(found.iter().any(|v| v.rule == Rule::Limits), !sound, "{found:#?}");
+    }
 }
 
 #[test]

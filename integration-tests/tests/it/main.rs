@@ -8,6 +8,7 @@ mod chaos;
 mod crashes;
 mod examples;
 mod failing_release;
+mod lanes;
 mod main_story;
 mod progression;
 mod secrets;

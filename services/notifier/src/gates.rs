@@ -131,7 +131,8 @@ impl Gates {
                     }
                     self.deployments.remove(&id);
                 }
-                PlanEvent::Planned { .. }
+                PlanEvent::PolicySet { .. }
+                | PlanEvent::Planned { .. }
                 | PlanEvent::Started
                 | PlanEvent::Granted { .. }
                 | PlanEvent::RetryScheduled { .. }

@@ -72,7 +72,7 @@ pub async fn run(bus: Bus, id: HolderName, readiness: Readiness, shutdown: Cance
             }
             answer = planner.appends.answer() => planner.answered(answer),
             event = planner.presence.next() => planner.heard(event),
-            _ = tick.tick() => planner.look_at_leases(),
+            _ = tick.tick() => planner.look_around(),
             () = tokio::time::sleep_until(next) => {}
         }
         planner.act();
@@ -232,6 +232,14 @@ impl Planner {
             }
             PresenceEvent::Drained => self.leases.listen(),
             PresenceEvent::Lost => self.leases.deaf(),
+        }
+    }
+
+    /// What no entry of the log may have told: leases that are lost, and whose turn it is to start.
+    fn look_around(&mut self) {
+        self.look_at_leases();
+        if let Some(now) = self.clock.now().filter(|_| self.is_caught_up() && self.state.is_limited()) {
+            self.state.startable(now).into_iter().for_each(|id| self.touch(id));
         }
     }
 

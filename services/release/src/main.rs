@@ -9,6 +9,7 @@ mod bootstrap;
 mod hooks;
 mod keyring;
 mod operations;
+mod policy;
 mod presence;
 mod problem;
 mod projection;
@@ -59,6 +60,7 @@ async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<
     work.spawn(guard("fold", projection::run(app.clone(), shutdown.clone()), app.clone()));
     work.spawn(guard("secret delivery", secret_delivery::run(app.clone(), shutdown.clone()), app.clone()));
     work.spawn(guard("pushes", pushes::run(app.clone(), shutdown.clone()), app.clone()));
+    work.spawn(policy::run(app.clone(), shutdown.clone()));
     work.spawn(promotion::run(app.clone(), shutdown.clone()));
     let served = ops::serve(app.settings.listen.or_port(PORT), server::router(app.clone()), shutdown.clone()).await;
     shutdown.cancel();

@@ -17,7 +17,7 @@ use slipway_store::Audit;
 use uuid::Uuid;
 
 /// An envelope by this actor, now.
-fn envelope<E>(actor: Actor, event: E) -> Envelope<E> {
+pub fn envelope<E>(actor: Actor, event: E) -> Envelope<E> {
     Envelope {
         id: Uuid::now_v7(),
         schema: SCHEMA,

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use slipway_domain::{
-    manifest::{Environment, Feed, Lifecycle, Manifest, Project, Target, Team, Webhook},
-    name::{EnvironmentName, FeedName, LifecycleName, ProjectName, TargetName, TeamName, WebhookName},
+    manifest::{Environment, Feed, Lifecycle, Limits, Manifest, Project, Target, Team, Webhook},
+    name::{EnvironmentName, FeedName, LifecycleName, LimitsName, ProjectName, TargetName, TeamName, WebhookName},
 };
 
 /// All manifests.
@@ -16,6 +16,8 @@ pub struct World {
     pub environments: BTreeMap<EnvironmentName, Environment>,
     /// Docker hosts.
     pub targets: BTreeMap<TargetName, Target>,
+    /// How much may happen at a time.
+    pub limits: BTreeMap<LimitsName, Limits>,
     /// Lifecycles.
     pub lifecycles: BTreeMap<LifecycleName, Lifecycle>,
     /// Teams.
@@ -40,6 +42,7 @@ impl World {
             Manifest::Feed(m) => drop(self.feeds.insert(m.name.clone(), m)),
             Manifest::Environment(m) => drop(self.environments.insert(m.name.clone(), m)),
             Manifest::Target(m) => drop(self.targets.insert(m.name.clone(), m)),
+            Manifest::Limits(m) => drop(self.limits.insert(m.name.clone(), m)),
             Manifest::Lifecycle(m) => drop(self.lifecycles.insert(m.name.clone(), m)),
             Manifest::Team(m) => drop(self.teams.insert(m.name.clone(), m)),
             Manifest::Project(m) => drop(self.projects.insert(m.name.clone(), *m)),
@@ -53,6 +56,7 @@ impl World {
             Manifest::Feed(m) => drop(self.feeds.remove(&m.name)),
             Manifest::Environment(m) => drop(self.environments.remove(&m.name)),
             Manifest::Target(m) => drop(self.targets.remove(&m.name)),
+            Manifest::Limits(m) => drop(self.limits.remove(&m.name)),
             Manifest::Lifecycle(m) => drop(self.lifecycles.remove(&m.name)),
             Manifest::Team(m) => drop(self.teams.remove(&m.name)),
             Manifest::Project(m) => drop(self.projects.remove(&m.name)),
@@ -66,6 +70,7 @@ impl World {
         all.extend(self.feeds.values().cloned().map(Manifest::Feed));
         all.extend(self.environments.values().cloned().map(Manifest::Environment));
         all.extend(self.targets.values().cloned().map(Manifest::Target));
+        all.extend(self.limits.values().cloned().map(Manifest::Limits));
         all.extend(self.lifecycles.values().cloned().map(Manifest::Lifecycle));
         all.extend(self.teams.values().cloned().map(Manifest::Team));
         all.extend(self.projects.values().cloned().map(Box::new).map(Manifest::Project));

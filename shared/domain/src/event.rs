@@ -14,6 +14,7 @@ use crate::{
     name::{HolderName, PersonName, StepName, TargetName},
     order::Outputs,
     plan::Plan,
+    policy::Policy,
     release::Request,
 };
 
@@ -87,6 +88,12 @@ pub enum PlanEvent {
     Requested {
         /// Everything it needs.
         request: Box<Request>,
+    },
+    /// What holds for all deployments from here on; alone, on the subject of [`DeploymentId::POLICY`].
+    /// (release service)
+    PolicySet {
+        /// All of it.
+        policy: Box<Policy>,
     },
     /// The request compiled. (planner)
     Planned {

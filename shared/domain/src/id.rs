@@ -16,6 +16,9 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x6b0f_4b1e_91a7_4c7e_9d55_0c0d_5a3c_77e
 pub struct DeploymentId(pub Uuid);
 
 impl DeploymentId {
+    /// No deployment: what holds for all of them is in the log under this id.
+    pub const POLICY: Self = Self(Uuid::nil());
+
     /// The id that the same parts always give; how a repeated request meets its first.
     /// Parts are joined with a byte that no name can contain.
     pub fn derive(parts: &[&str]) -> Self {

@@ -13,6 +13,7 @@ pub mod manifest;
 pub mod name;
 pub mod order;
 pub mod plan;
+pub mod policy;
 pub mod presence;
 pub mod release;
 pub mod secret;

@@ -18,7 +18,8 @@ pub use step::*;
 use crate::{
     duration::Span,
     name::{
-        EnvironmentName, FeedName, LifecycleName, PersonName, RoleName, SecretName, TargetName, TeamName, WebhookName,
+        EnvironmentName, FeedName, LifecycleName, LimitsName, PersonName, RoleName, SecretName, TargetName, TeamName,
+        WebhookName,
     },
 };
 
@@ -32,6 +33,8 @@ pub enum Manifest {
     Environment(Environment),
     /// A Docker host.
     Target(Target),
+    /// How much may happen at a time.
+    Limits(Limits),
     /// The order of environments.
     Lifecycle(Lifecycle),
     /// What is deployed, and how.
@@ -51,6 +54,8 @@ pub enum Kind {
     Environment,
     /// See [`Target`].
     Target,
+    /// See [`Limits`].
+    Limits,
     /// See [`Lifecycle`].
     Lifecycle,
     /// See [`Team`].
@@ -63,8 +68,16 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in an order in which they can be applied.
-    pub const ALL: [Self; 7] =
-        [Self::Feed, Self::Environment, Self::Target, Self::Lifecycle, Self::Team, Self::Project, Self::Webhook];
+    pub const ALL: [Self; 8] = [
+        Self::Feed,
+        Self::Environment,
+        Self::Limits,
+        Self::Target,
+        Self::Lifecycle,
+        Self::Team,
+        Self::Project,
+        Self::Webhook,
+    ];
 
     /// As written in manifests.
     pub const fn as_str(self) -> &'static str {
@@ -72,6 +85,7 @@ impl Kind {
             Self::Feed => "Feed",
             Self::Environment => "Environment",
             Self::Target => "Target",
+            Self::Limits => "Limits",
             Self::Lifecycle => "Lifecycle",
             Self::Team => "Team",
             Self::Project => "Project",
@@ -85,6 +99,7 @@ impl Kind {
             Self::Feed => "feeds",
             Self::Environment => "environments",
             Self::Target => "targets",
+            Self::Limits => "limits",
             Self::Lifecycle => "lifecycles",
             Self::Team => "teams",
             Self::Project => "projects",
@@ -105,6 +120,7 @@ impl Manifest {
             Self::Feed(_) => Kind::Feed,
             Self::Environment(_) => Kind::Environment,
             Self::Target(_) => Kind::Target,
+            Self::Limits(_) => Kind::Limits,
             Self::Lifecycle(_) => Kind::Lifecycle,
             Self::Project(_) => Kind::Project,
             Self::Webhook(_) => Kind::Webhook,
@@ -118,6 +134,7 @@ impl Manifest {
             Self::Feed(m) => m.name.as_str(),
             Self::Environment(m) => m.name.as_str(),
             Self::Target(m) => m.name.as_str(),
+            Self::Limits(m) => m.name.as_str(),
             Self::Lifecycle(m) => m.name.as_str(),
             Self::Project(m) => m.name.as_str(),
             Self::Webhook(m) => m.name.as_str(),
@@ -169,6 +186,9 @@ pub struct Environment {
     /// What happens to a deployment that finds another of its project before it.
     #[serde(default, skip_serializing_if = "Queue::is_wait")]
     pub queue: Queue,
+    /// How many deployments may run in it at a time, over all projects; any number without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parallelism: Option<u32>,
     /// Failed tasks ask a person what to do.
     #[serde(default, rename = "guided-failure", skip_serializing_if = "Option::is_none")]
     pub guided_failure: Option<GuidedFailure>,
@@ -237,6 +257,22 @@ impl Default for GuidedFailure {
 
 fn default_guidance() -> Span {
     Span::secs(24 * 3600)
+}
+
+/// How much may happen at a time, over all projects and environments.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Its name: [`Limits::NAME`], so that there is one of it.
+    pub name: LimitsName,
+    /// How many deployments may run at a time; any number without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployments: Option<u32>,
+}
+
+impl Limits {
+    /// The only name.
+    pub const NAME: &str = "all";
 }
 
 /// A Docker host.

@@ -123,6 +123,8 @@ name!(/// A package of a project: an image that its steps use.
     PackageName, "package name");
 name!(/// A registered sender of registry webhooks.
     WebhookName, "webhook name");
+name!(/// The limits over all deployments; there is one manifest of them.
+    LimitsName, "name of limits");
 name!(/// A secret.
     SecretName, "secret name");
 name!(/// One running executor or notifier; stable over restarts.

@@ -93,7 +93,7 @@ fn start(state: &State, deployment: &Deployment, now: DateTime<Utc>) -> Vec<Plan
         let reason = Some(format!("deployment {newer} took its place in the queue"));
         return vec![PlanEvent::Finished { outcome: Outcome::Superseded, reason }];
     }
-    if state.may_start(deployment, now) { vec![PlanEvent::Started] } else { Vec::new() }
+    if state.may_start(deployment, now).is_ok() { vec![PlanEvent::Started] } else { Vec::new() }
 }
 
 /// The end of a deployment that never started.

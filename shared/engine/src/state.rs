@@ -1,10 +1,11 @@
 //! Everything that the log says, folded. `apply` is the only mutation.
 //!
-//! What deployments share (the lane of an environment, the slots of a target) is admitted here in
+//! What deployments share (the lane and the limit of an environment, the slots of a target) is admitted here in
 //! the order of the log: a `Started` or `Granted` without room at its own place is void, for
 //! everybody who folds, and `decide` tries again later.
 
 mod admission;
+mod limits;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
@@ -22,7 +23,8 @@ use crate::{
     gate::Rule,
 };
 
-pub use admission::Denied;
+pub use admission::{Denied, Waits};
+pub use limits::Full;
 
 /// One project in one environment: where deployments queue.
 pub type Lane = (ProjectName, EnvironmentName);
@@ -35,6 +37,9 @@ pub struct State {
     deployments: HashMap<DeploymentId, Deployment>,
     /// Unfinished deployments in log order.
     lanes: HashMap<Lane, VecDeque<DeploymentId>>,
+    /// What holds for all, as the log said last.
+    set: limits::Set,
+    running: limits::Running,
     /// Slots that are taken, by target.
     busy: HashMap<TargetName, u32>,
     /// Running deployments that use a target.
@@ -121,6 +126,9 @@ impl State {
         self.head = recorded.seq;
         self.now = Some(recorded.at);
         let id = recorded.address.deployment();
+        if id == DeploymentId::POLICY {
+            return self.set_policy(recorded);
+        }
         let mut applied = Applied::default();
         let over = |d: &Deployment| d.end.is_some() || d.corrupt.is_some();
         if self.forgotten.contains(&id) || self.deployments.get(&id).is_some_and(over) {
@@ -243,7 +251,7 @@ impl State {
                 Ok(())
             }
             PlanEvent::Started if by_planner => {
-                self.start(id, recorded.at, applied);
+                self.start(id, recorded, applied);
                 Ok(())
             }
             PlanEvent::Granted { tasks } if by_planner => {
@@ -255,8 +263,13 @@ impl State {
             event => {
                 let deployment = self.deployments.get_mut(&id).ok_or_else(|| Impossible("no deployment".into()))?;
                 deployment.apply_plan(recorded.at, actor, event)?;
+                let waits = deployment.started_at.is_none();
                 if deployment.end.is_some() {
                     self.leave(id, applied);
+                }
+                // Who can not start any more, or gives back its place, leaves it to another.
+                if self.is_limited() && (waits || matches!(event, PlanEvent::Finished { .. })) {
+                    applied.touched.extend(self.startable(recorded.at));
                 }
                 Ok(())
             }
@@ -280,16 +293,18 @@ impl State {
         self.deployments.insert(id, deployment);
     }
 
-    fn start(&mut self, id: DeploymentId, at: DateTime<Utc>, applied: &mut Applied) {
-        let Some(deployment) = self.deployments.get(&id).filter(|d| self.may_start(d, at)) else {
-            applied.void.push("the lane was not free".to_owned());
+    fn start(&mut self, id: DeploymentId, recorded: &Recorded, applied: &mut Applied) {
+        let Some(deployment) = self.deployments.get(&id) else { return };
+        if let Err(waits) = self.admits(deployment, recorded.at) {
+            applied.void.push(format!("the start: {waits}"));
             return;
-        };
+        }
+        self.running.start(deployment, recorded.seq);
         for target in &deployment.request.targets {
             self.users.entry(target.name.clone()).or_default().insert(id);
         }
         if let Some(deployment) = self.deployments.get_mut(&id) {
-            deployment.started_at = Some(at);
+            deployment.started_at = Some(recorded.at);
         }
     }
 
@@ -364,6 +379,9 @@ impl State {
             if let Some(users) = self.users.get_mut(&target.name) {
                 users.remove(&id);
             }
+        }
+        if deployment.started_at.is_some() {
+            self.running.end(deployment);
         }
         let lane = lane(deployment);
         if let Some(queue) = self.lanes.get_mut(&lane) {

@@ -231,6 +231,7 @@ fn plan_text(event: &PlanEvent) -> String {
                 request.requested_by
             )
         }
+        PlanEvent::PolicySet { .. } => "limits changed".to_owned(),
         PlanEvent::Planned { plan, .. } => format!("planned: {} steps", plan.steps.len()),
         PlanEvent::Rejected { problems } => format!("rejected: {}", problems.join("; ")),
         PlanEvent::Started => "started".to_owned(),

@@ -14,7 +14,7 @@ use crate::{
     },
     gate::{Gate, GateState, Rule},
     ready::{self, Readiness},
-    state::{Denied, State},
+    state::{Denied, Full, State, Waits},
 };
 
 /// Everything in a deployment that waits, and for what. Empty once it is over.
@@ -71,12 +71,13 @@ fn before_start(state: &State, deployment: &Deployment, now: DateTime<Utc>) -> W
     if let Some(pause) = &deployment.pause {
         return WaitingReason::Paused { by: pause.by.clone(), reason: pause.reason.clone() };
     }
-    if let Some(at) = deployment.request.not_before.filter(|at| *at > now) {
-        return WaitingReason::Scheduled { at };
-    }
-    match state.first_in_lane(deployment, now).filter(|first| *first != deployment.id()) {
-        Some(first) => WaitingReason::Lane { held_by: first },
-        None => WaitingReason::Planner,
+    match state.may_start(deployment, now) {
+        Ok(()) | Err(Waits::Planner | Waits::Paused) => WaitingReason::Planner,
+        Err(Waits::Scheduled { at }) => WaitingReason::Scheduled { at },
+        Err(Waits::Lane { held_by }) => WaitingReason::Lane { held_by },
+        Err(Waits::Full(Full::Environment(limit))) => WaitingReason::EnvironmentLimit { limit },
+        Err(Waits::Full(Full::Total(limit))) => WaitingReason::TotalLimit { limit },
+        Err(Waits::Turn) => WaitingReason::Turn,
     }
 }
 

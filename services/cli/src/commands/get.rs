@@ -49,7 +49,8 @@ fn kind_of(word: &str) -> Result<Kind> {
 fn list(kind: Kind, manifests: &[Value]) -> String {
     let columns: &[&str] = match kind {
         Kind::Feed => &["name", "registry"],
-        Kind::Environment => &["name"],
+        Kind::Environment => &["name", "queue", "parallelism"],
+        Kind::Limits => &["name", "deployments"],
         Kind::Target => &["name", "environments", "roles", "docker", "parallelism"],
         Kind::Lifecycle => &["name", "phases"],
         Kind::Team => &["name", "members"],

@@ -16,7 +16,7 @@ use slipway_domain::{
 };
 use slipway_store::ManifestChange;
 
-use crate::{app::App, operations::audit, problem::Problem};
+use crate::{app::App, operations::audit, policy, problem::Problem};
 
 /// Applies manifests, or only tells what would change. Any problem in any of them changes nothing.
 pub async fn apply(app: &App, request: &ApplyRequest, actor: &Actor) -> Result<ApplyAnswer, Problem> {
@@ -55,7 +55,8 @@ pub async fn remove(app: &App, kind: Kind, name: &str, actor: &Actor) -> Result<
         ));
     }
     let entry = audit(actor, "remove", format!("{}/{name}", kind.plural()), "");
-    Ok(app.store.change_manifests(&[ManifestChange::Remove(kind, name.to_owned())], &[entry]).await?)
+    app.store.change_manifests(&[ManifestChange::Remove(kind, name.to_owned())], &[entry]).await?;
+    if policy::is_made_of(kind) { policy::publish(app, actor).await } else { Ok(()) }
 }
 
 /// One manifest.
@@ -118,5 +119,9 @@ async fn store(app: &App, manifests: &[Manifest], changes: &[Change], actor: &Ac
             audit(actor, "apply", format!("{}/{}", change.kind.plural(), change.name), detail)
         })
         .collect();
-    Ok(app.store.change_manifests(&puts, &audits).await?)
+    app.store.change_manifests(&puts, &audits).await?;
+    if differing().any(|(manifest, _)| policy::is_made_of(manifest.kind())) {
+        policy::publish(app, actor).await?;
+    }
+    Ok(())
 }

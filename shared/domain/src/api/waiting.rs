@@ -34,6 +34,18 @@ pub enum WaitingReason {
         /// Which one.
         held_by: DeploymentId,
     },
+    /// A deployment of its environment to end: as many run as may.
+    EnvironmentLimit {
+        /// How many may run there at a time.
+        limit: u32,
+    },
+    /// Any deployment to end: as many run as may.
+    TotalLimit {
+        /// How many may run at a time.
+        limit: u32,
+    },
+    /// Deployments of other projects, whose turn it is to take the room that there is.
+    Turn,
     /// Its scheduled start.
     Scheduled {
         /// When.

@@ -9,7 +9,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 
-use super::{Feed, Lifecycle, Manifest, Required, Target, Team, Webhook};
+use super::{Environment, Feed, Lifecycle, Limits, Manifest, Required, Target, Team, Webhook};
 
 /// One thing that is wrong, and the item of a list that it is about, such as `("steps", 2)`.
 pub(super) struct Finding {
@@ -35,7 +35,8 @@ pub fn check(manifest: &Manifest) -> Vec<String> {
 pub(super) fn findings(manifest: &Manifest) -> Vec<Finding> {
     match manifest {
         Manifest::Feed(feed) => check_feed(feed),
-        Manifest::Environment(_) => Vec::new(),
+        Manifest::Environment(environment) => check_environment(environment),
+        Manifest::Limits(limits) => check_limits(limits),
         Manifest::Target(target) => check_target(target),
         Manifest::Lifecycle(lifecycle) => check_lifecycle(lifecycle),
         Manifest::Project(project) => project::findings(project),
@@ -53,6 +54,31 @@ fn check_feed(feed: &Feed) -> Vec<Finding> {
         ))];
     }
     Vec::new()
+}
+
+fn check_environment(environment: &Environment) -> Vec<Finding> {
+    Vec::from_iter(at_least_one("parallelism", environment.parallelism))
+}
+
+fn check_limits(limits: &Limits) -> Vec<Finding> {
+    let mut found = Vec::from_iter(at_least_one("deployments", limits.deployments));
+    if limits.name.as_str() != Limits::NAME {
+        found.push(Finding::new(format!(
+            "there is one set of limits, and it is called `{}`: write `name: {}`; an environment has `parallelism` of \
+             its own",
+            Limits::NAME,
+            Limits::NAME
+        )));
+    }
+    found
+}
+
+fn at_least_one(key: &str, limit: Option<u32>) -> Option<Finding> {
+    (limit == Some(0)).then(|| {
+        Finding::new(format!(
+            "`{key}` is 0: no deployment could ever start; write 1 or more, or leave it out for no limit"
+        ))
+    })
 }
 
 fn check_target(target: &Target) -> Vec<Finding> {

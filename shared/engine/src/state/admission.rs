@@ -1,6 +1,8 @@
 //! What deployments share is admitted here: the lane of an environment, the places of a window, the
 //! slots of a target. `decide` asks before it writes, `apply` asks again at the entry's own place in the log.
 
+use std::collections::VecDeque;
+
 use chrono::{DateTime, Utc};
 use slipway_domain::{
     id::{DeploymentId, TaskKey},
@@ -9,11 +11,40 @@ use slipway_domain::{
     release::RULES_VERSION,
 };
 
-use super::{State, lane};
+use super::{Full, State, lane};
 use crate::{
     deployment::{Deployment, TaskState, rollout::Held},
     ready::{self, Readiness},
 };
+
+/// Why a deployment may not start now.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Waits {
+    /// It is not planned, or past its start.
+    #[error("it is not planned, or started already")]
+    Planner,
+    /// A person paused it.
+    #[error("it is paused")]
+    Paused,
+    /// Its time has not come.
+    #[error("its time has not come")]
+    Scheduled {
+        /// When it comes.
+        at: DateTime<Utc>,
+    },
+    /// Another one has the lane, or gets it first.
+    #[error("deployment {held_by} has the lane")]
+    Lane {
+        /// Which one.
+        held_by: DeploymentId,
+    },
+    /// As many run as may.
+    #[error("as many run as may: {0:?}")]
+    Full(Full),
+    /// There is room, and others take it first.
+    #[error("it is the turn of others")]
+    Turn,
+}
 
 /// Why a task may not be granted now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -49,13 +80,23 @@ pub enum Denied {
 
 impl State {
     /// The unfinished deployment that holds a lane or gets it next: one that started, else the first whose time has come.
-    pub fn first_in_lane(&self, deployment: &Deployment, now: DateTime<Utc>) -> Option<DeploymentId> {
+    fn first_in_lane(&self, deployment: &Deployment, now: DateTime<Utc>) -> Option<DeploymentId> {
         let lane = self.lanes.get(&lane(deployment))?;
-        let deployments = || lane.iter().filter_map(|id| self.deployments.get(id));
-        deployments()
-            .find(|d| d.started_at.is_some())
-            .or_else(|| deployments().find(|d| d.request.not_before.is_none_or(|at| at <= now)))
-            .map(Deployment::id)
+        let holder = self.in_order(lane).find(|d| d.started_at.is_some());
+        holder.or_else(|| self.next_of(lane, now)).map(Deployment::id)
+    }
+
+    /// The deployment that takes a free lane next: the first whose time has come.
+    pub(super) fn next_of<'a>(
+        &'a self,
+        lane: &'a VecDeque<DeploymentId>,
+        now: DateTime<Utc>,
+    ) -> Option<&'a Deployment> {
+        self.in_order(lane).find(|d| d.request.not_before.is_none_or(|at| at <= now))
+    }
+
+    fn in_order<'a>(&'a self, lane: &'a VecDeque<DeploymentId>) -> impl Iterator<Item = &'a Deployment> {
+        lane.iter().filter_map(|id| self.deployments.get(id))
     }
 
     /// The newer deployment that takes the place of a queued one, where only the latest counts.
@@ -68,14 +109,33 @@ impl State {
         newer.copied().filter(|id| self.get(*id).is_some_and(|d| d.progress.is_some() && d.cancel.is_none())).last()
     }
 
-    /// Whether a planned deployment may take its lane at this time.
-    pub fn may_start(&self, deployment: &Deployment, now: DateTime<Utc>) -> bool {
-        deployment.progress.is_some()
-            && deployment.pause.is_none()
+    /// Whether a planned deployment may take its lane at this time, and its turn has come.
+    pub fn may_start(&self, deployment: &Deployment, now: DateTime<Utc>) -> Result<(), Waits> {
+        self.admits(deployment, now)?;
+        if self.has_turn(deployment, now) { Ok(()) } else { Err(Waits::Turn) }
+    }
+
+    /// What a start is held to at its own place in the log.
+    pub(super) fn admits(&self, deployment: &Deployment, now: DateTime<Utc>) -> Result<(), Waits> {
+        let ready = deployment.progress.is_some()
             && deployment.started_at.is_none()
             && deployment.end.is_none()
-            && deployment.request.rules_version == RULES_VERSION
-            && self.first_in_lane(deployment, now) == Some(deployment.id())
+            && deployment.corrupt.is_none()
+            && deployment.request.rules_version == RULES_VERSION;
+        if !ready {
+            return Err(Waits::Planner);
+        }
+        if deployment.pause.is_some() {
+            return Err(Waits::Paused);
+        }
+        if let Some(at) = deployment.request.not_before.filter(|at| *at > now) {
+            return Err(Waits::Scheduled { at });
+        }
+        match self.first_in_lane(deployment, now) {
+            Some(first) if first != deployment.id() => return Err(Waits::Lane { held_by: first }),
+            _ => {}
+        }
+        self.full(deployment).map_or(Ok(()), |full| Err(Waits::Full(full)))
     }
 
     /// Whether a task may be granted now. `places` and `slots` are grants of the same message that

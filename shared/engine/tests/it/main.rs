@@ -6,6 +6,7 @@ mod compiling;
 mod deciding;
 mod fixture;
 mod golden;
+mod limits;
 mod mutants;
 mod rolling;
 mod sharing;

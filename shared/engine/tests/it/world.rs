@@ -7,6 +7,7 @@ use slipway_domain::{
     event::{Actor, Address, Entry, Envelope, GateEvent, GateScope, PlanEvent, Recorded, SCHEMA, TaskEvent, Verdict},
     id::{DeploymentId, TaskKey},
     order::Outputs,
+    policy::Policy,
     release::Request,
 };
 use slipway_engine::{Decision, State, decide, decide::Events, due};
@@ -48,6 +49,15 @@ impl Log {
 
     pub fn head(&self, address: &Address) -> u64 {
         self.heads.get(address).copied().unwrap_or(0)
+    }
+
+    /// Sets what holds for all, as the release service does.
+    pub fn policy(&mut self, policy: Policy) {
+        let address = Address::Plan(DeploymentId::POLICY);
+        let head = self.head(&address);
+        let actor = Actor::Trigger { name: "policy".into() };
+        let events = Events::Plan(vec![PlanEvent::PolicySet { policy: Box::new(policy) }]);
+        self.append(&address, head, events, actor).unwrap();
     }
 
     pub fn request(&mut self, request: Request) -> DeploymentId {

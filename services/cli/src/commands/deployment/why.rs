@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use slipway_domain::api::{Waiting, WaitingReason};
 
-use crate::{output, times, watch};
+use crate::{failure::count, output, times, watch};
 
 /// What is printed.
 pub fn table(waiting: &[Waiting], now: DateTime<Utc>) -> String {
@@ -27,6 +27,13 @@ fn words(reason: &WaitingReason, now: DateTime<Utc>) -> String {
         WaitingReason::Lane { held_by } => {
             format!("deployment {}, which holds the environment", watch::short(*held_by))
         }
+        WaitingReason::EnvironmentLimit { limit } => {
+            format!("a place in its environment, which has {}", places(*limit))
+        }
+        WaitingReason::TotalLimit { limit } => {
+            format!("a place: over all environments there is {}", places(*limit))
+        }
+        WaitingReason::Turn => "its turn: a place is free, and another project's deployment takes it first".to_owned(),
         WaitingReason::Scheduled { at } => format!("its scheduled start at {}", times::exact(*at)),
         WaitingReason::Paused { by, reason } => format!("somebody to resume it; paused by {by}: {reason}"),
         WaitingReason::Needs { steps } => {
@@ -53,4 +60,8 @@ fn words(reason: &WaitingReason, now: DateTime<Utc>) -> String {
         }
         WaitingReason::Corrupt { fact } => format!("repair: its history is damaged ({fact})"),
     }
+}
+
+fn places(limit: u32) -> String {
+    format!("room for {} at a time", count(limit as usize, "deployment"))
 }

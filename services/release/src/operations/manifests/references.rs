@@ -18,7 +18,7 @@ pub fn problems(manifest: &Manifest, world: &World) -> Vec<TextProblem> {
     let mut found =
         Found { place: format!("{} `{}`", manifest.kind().as_str(), manifest.name()), messages: Vec::new() };
     match manifest {
-        Manifest::Feed(Feed { .. }) | Manifest::Environment(_) | Manifest::Team(_) => {}
+        Manifest::Feed(Feed { .. }) | Manifest::Environment(_) | Manifest::Limits(_) | Manifest::Team(_) => {}
         Manifest::Target(target) => target_problems(target, world, &mut found),
         Manifest::Lifecycle(lifecycle) => lifecycle_problems(lifecycle, world, &mut found),
         Manifest::Webhook(webhook) => webhook_problems(webhook, world, &mut found),

@@ -21,6 +21,20 @@ fn text(text: &str, expected: &[&str]) {
 }
 
 #[test]
+fn a_limit_of_nothing_and_a_second_set_of_limits_are_refused() {
+    let nothing = |line: &str, key: &str| {
+        format!("{line}: `{key}` is 0: no deployment could ever start; write 1 or more, or leave it out for no limit")
+    };
+    text("kind: Environment\nname: e\nparallelism: 0\n", &[&nothing("line 1", "parallelism")]);
+    text("kind: Limits\nname: all\ndeployments: 0\n", &[&nothing("line 1", "deployments")]);
+    text(
+        "kind: Limits\nname: mine\ndeployments: 1\n",
+        &["line 1: there is one set of limits, and it is called `all`: write `name: all`; an environment has \
+           `parallelism` of its own"],
+    );
+}
+
+#[test]
 fn steps_refer_to_each_other_by_names_that_exist() {
     steps("  - {name: a, wait: 1s}\n  - {name: b, needs: [a], wait: 1s}", &[]);
     steps(

@@ -26,6 +26,7 @@ fn the_example_of_every_kind_is_read_fully() {
             Kind::Webhook,
             Kind::Environment,
             Kind::Environment,
+            Kind::Limits,
             Kind::Target,
             Kind::Lifecycle,
             Kind::Team,
@@ -57,8 +58,8 @@ fn unknown_words_are_told_with_line_and_the_nearest_known_one() {
     );
     check(
         "kind: Fed\nname: local\n",
-        &["line 1: unknown kind `Fed` (did you mean `Feed`?); the kinds are Feed, Environment, Target, Lifecycle, \
-           Team, Project, Webhook"],
+        &["line 1: unknown kind `Fed` (did you mean `Feed`?); the kinds are Feed, Environment, Limits, Target, \
+           Lifecycle, Team, Project, Webhook"],
     );
     check(
         "kind: Webhook\nname: a\nsource: distributon\nfeeds: [local]\n",
@@ -102,7 +103,7 @@ fn headers_are_checked_and_then_dropped() {
     check(
         "name: a\n",
         &[
-            "line 1: `kind` is missing: begin the document with one of `kind: Feed`, `kind: Environment`, `kind: Target`, \
+            "line 1: `kind` is missing: begin the document with one of `kind: Feed`, `kind: Environment`, `kind: Limits`, `kind: Target`, \
            `kind: Lifecycle`, `kind: Team`, `kind: Project`, `kind: Webhook`",
         ],
     );
@@ -180,8 +181,10 @@ fn values_of_the_wrong_form_are_told_with_line_and_form() {
     );
     check(
         "just words\n",
-        &["line 1: `kind` is missing: begin the document with one of `kind: Feed`, `kind: Environment`, \
-        `kind: Target`, `kind: Lifecycle`, `kind: Team`, `kind: Project`, `kind: Webhook`"],
+        &[
+            "line 1: `kind` is missing: begin the document with one of `kind: Feed`, `kind: Environment`, `kind: Limits`, \
+        `kind: Target`, `kind: Lifecycle`, `kind: Team`, `kind: Project`, `kind: Webhook`",
+        ],
     );
 }
 

@@ -10,6 +10,7 @@ use slipway_domain::{
     },
     id::{DeploymentId, TaskKey},
     manifest::{OnFailure, ResultCondition, Rolling},
+    policy::Policy,
 };
 use slipway_engine::{
     State,
@@ -33,6 +34,7 @@ struct Facts {
     ends: HashMap<DeploymentId, u32>,
     cancelled: BTreeSet<DeploymentId>,
     paused: BTreeSet<DeploymentId>,
+    policy: Policy,
     /// Votes at the newest opening of a gate.
     votes: HashMap<Address, Opening>,
 }
@@ -49,7 +51,11 @@ pub fn check(log: &Log) {
     for recorded in &log.entries {
         facts.before(&state, recorded);
         let granted: Vec<Key> = granted_keys(recorded).filter(|key| !is_granted(&state, key)).collect();
+        let running = facts.running(&state);
         let applied = state.apply(recorded);
+        if facts.running(&state) > running {
+            facts.started(facts.running(&state));
+        }
         for key in granted.iter().filter(|key| is_granted(&state, key)) {
             facts.admitted(&state, recorded, key);
         }
@@ -165,6 +171,17 @@ impl Facts {
         }
     }
 
+    fn running(&self, state: &State) -> usize {
+        state.deployments().filter(|d| d.is_running()).count()
+    }
+
+    /// A start took effect; all of a case go to one environment.
+    fn started(&self, running: usize) {
+        let limits = self.policy.environments.values().chain(&self.policy.deployments);
+        let limit = limits.min().copied().unwrap_or(u32::MAX);
+        assert!(running <= limit as usize, "{running} deployments run, and the limits are {:?}", self.policy);
+    }
+
     /// A grant took effect.
     fn admitted(&mut self, state: &State, recorded: &Recorded, key: &Key) {
         self.since.insert(key.clone(), recorded.at);
@@ -223,6 +240,7 @@ impl Facts {
                 *self.ends.entry(id).or_default() += 1;
                 assert!(!self.held.iter().any(|(other, _)| *other == id), "it ended while a task was held");
             }
+            PlanEvent::PolicySet { policy } => self.policy = (**policy).clone(),
             PlanEvent::CancelRequested { .. } => drop(self.cancelled.insert(id)),
             PlanEvent::Paused { .. } => drop(self.paused.insert(id)),
             PlanEvent::Resumed => drop(self.paused.remove(&id)),

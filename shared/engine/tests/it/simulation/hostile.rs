@@ -8,6 +8,7 @@ use slipway_domain::{
     event::{Actor, Address, Entry, Failure, GateEvent, GateScope, PlanEvent, TaskEvent, Verdict},
     id::{DeploymentId, TaskKey},
     order::{Doorbell, Outputs},
+    policy::Policy,
 };
 use slipway_engine::{
     State, decide,
@@ -122,6 +123,10 @@ impl Hostile {
             Move::Pass { seconds } => self.log.seconds += seconds,
             Move::Vote { gate, person, verdict, stale } => self.vote(gate, person, verdict, stale),
             Move::Wish { deployment, wish } => self.wish(deployment, wish),
+            Move::Limit { total, production } => {
+                let environments = production.map(|limit| ("production".parse().unwrap(), limit));
+                self.log.policy(Policy { deployments: total, environments: environments.into_iter().collect() });
+            }
         }
     }
 

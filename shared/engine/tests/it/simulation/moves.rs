@@ -169,6 +169,11 @@ pub enum Move {
         deployment: usize,
         wish: Wish,
     },
+    /// The release service writes other limits.
+    Limit {
+        total: Option<u32>,
+        production: Option<u32>,
+    },
 }
 
 /// A whole run: what is asked for, and what happens until the faults end.
@@ -212,6 +217,10 @@ fn draw(rng: &mut StdRng) -> Move {
         915..955 => Move::Pass { seconds: rng.random_range(1..5) },
         955..990 => vote(rng, any),
         990..994 => Move::Ask,
+        994..996 => {
+            let mut limit = || rng.random_bool(0.5).then(|| rng.random_range(1..3));
+            Move::Limit { total: limit(), production: limit() }
+        }
         _ => {
             let wish = [Wish::Cancel, Wish::Pause, Wish::Pause, Wish::Resume, Wish::Resume, Wish::Resume];
             Move::Wish { deployment: any, wish: wish.choose(rng).copied().unwrap() }

@@ -1,0 +1,81 @@
+//! What holds deployments back although nothing is wrong with them, and how people see it.
+
+use anyhow::Result;
+use slipway_domain::api::{Accepted, DeploymentSummary, Status};
+use slipway_integration_tests::{
+    stack::{Stack, Wanted},
+    wait,
+};
+
+/// Projects without images, so that nothing but the rules decides: `ask` waits for a person, `quick` for nothing.
+struct House {
+    stack: Stack,
+}
+
+impl House {
+    async fn start(manifests: &str) -> Result<Self> {
+        let stack = Stack::start_with(Wanted::default()).await?;
+        let (ask, quick) = (stack.name("ask"), stack.name("quick"));
+        let text = format!(
+            "{manifests}---\nkind: Lifecycle\nname: short\nphases: [{{name: Test, environments: [test]}}]\n---\n\
+             kind: Project\nname: {ask}\nlifecycle: short\nsteps: [{{name: sign-off, approval: {{}}}}]\n---\n\
+             kind: Project\nname: {quick}\nlifecycle: short\nsteps: [{{name: pause, wait: 10ms}}]\n"
+        );
+        stack.apply(&text).await?;
+        let release = serde_json::json!({ "version": "1.0.0" });
+        for project in [&ask, &quick] {
+            stack.admin.post::<serde_json::Value>(&format!("/api/v1/projects/{project}/releases"), &release).await?;
+        }
+        Ok(Self { stack })
+    }
+
+    async fn deploy(&self, project: &str) -> Result<Accepted> {
+        let project = self.stack.name(project);
+        let body = serde_json::json!({ "project": project, "version": "1.0.0", "environment": "test" });
+        self.stack.admin.post("/api/v1/deployments", &body).await
+    }
+
+    async fn until(&self, one: &Accepted, status: Status) {
+        wait::until(&format!("deployment {} is {}", one.id, status.as_str()), async || {
+            let summary: DeploymentSummary = self.stack.admin.get(&format!("/api/v1/deployments/{}", one.id)).await?;
+            anyhow::ensure!(summary.status == status, "{summary:#?}");
+            anyhow::Ok(())
+        })
+        .await;
+    }
+
+    /// Waits until `slipway deployment why` says this.
+    async fn says(&self, one: &Accepted, words: &str) {
+        let id = one.id.to_string();
+        wait::until(&format!("why says {words}"), async || {
+            let (code, text) = self.stack.cli(&self.stack.admin, &["deployment", "why", &id]).await?;
+            anyhow::ensure!(code == 0 && text.contains(words), "{code} {text}");
+            anyhow::Ok(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn limits_hold_deployments_back_until_there_is_room_or_the_limit_is_raised() -> Result<()> {
+    let house = House::start("kind: Environment\nname: test\nparallelism: 1\n").await?;
+    let first = house.deploy("ask").await?;
+    house.until(&first, Status::WaitingForPerson).await;
+    let second = house.deploy("quick").await?;
+    house.says(&second, "a place in its environment, which has room for 1 deployment at a time").await;
+
+    // Another limit takes its place at once, and is told as itself.
+    house.stack.apply("kind: Environment\nname: test\n---\nkind: Limits\nname: all\ndeployments: 1\n").await?;
+    house.says(&second, "over all environments").await;
+    house.stack.apply("kind: Limits\nname: all\ndeployments: 2\n").await?;
+    house.until(&second, Status::Finished).await;
+
+    // Without any limit any number runs.
+    house.stack.apply("kind: Limits\nname: all\ndeployments: 1\n").await?;
+    let third = house.deploy("quick").await?;
+    house.says(&third, "over all environments").await;
+    let delete = house.stack.admin.request(reqwest::Method::DELETE, "/api/v1/limits/all");
+    assert!(delete.send().await?.status().is_success());
+    house.until(&third, Status::Finished).await;
+    Ok(())
+}
