@@ -5,7 +5,7 @@
 //! comes of it also depends on the machine, so a seed brings back the kind of trouble, not each event.
 
 mod faults;
-mod story;
+pub mod story;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -56,6 +56,44 @@ impl Plan {
             patience: Duration::from_secs(if long { 300 } else { 90 }),
         }
     }
+
+    /// Without any trouble.
+    pub fn quiet() -> Self {
+        Self {
+            seed: 1,
+            deployments: 1,
+            projects: 1,
+            faults_for: Duration::ZERO,
+            zombies: false,
+            patience: Duration::from_secs(90),
+        }
+    }
+}
+
+/// What simulated steps are like.
+#[derive(Debug, Clone, Copy)]
+pub struct Simulate {
+    /// How long they take, as `MIN..MAX`.
+    pub duration: &'static str,
+    /// How many of a hundred attempts fail.
+    pub failures: u8,
+    /// What is drawn from.
+    pub seed: u64,
+}
+
+impl Simulate {
+    /// What makes executors simulate so, with a journal that they share.
+    pub fn variables(&self, journal: &Path) -> Vec<(String, String)> {
+        [
+            ("SLIPWAY_SIMULATE", "true".to_owned()),
+            ("SLIPWAY_SIMULATE_DURATION", self.duration.to_owned()),
+            ("SLIPWAY_SIMULATE_FAILURES", self.failures.to_string()),
+            ("SLIPWAY_SIMULATE_SEED", self.seed.to_string()),
+            ("SLIPWAY_SIMULATE_JOURNAL", journal.display().to_string()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+    }
 }
 
 /// What came of it.
@@ -97,7 +135,8 @@ pub async fn run(plan: Plan) -> Result<Report> {
     let slack = LocalSlack::start().await?;
     let folder = tempfile::tempdir()?;
     let journal = folder.path().join("journal");
-    let mut stack = Stack::start_with(wanted(plan, &slack, folder.path(), &journal)?).await?;
+    let simulate = Simulate { duration: "50ms..800ms", failures: 8, seed: plan.seed };
+    let mut stack = Stack::start_with(wanted(simulate, &slack, folder.path(), &journal)?).await?;
     let story = Story::prepare(&mut stack, plan).await?;
     let began = Instant::now();
     let mut faults = Faults::new(plan);
@@ -147,17 +186,10 @@ pub async fn run(plan: Plan) -> Result<Report> {
 }
 
 /// Two planners, and two executors that serve the same targets and share a journal.
-fn wanted(plan: Plan, slack: &LocalSlack, folder: &Path, journal: &Path) -> Result<Wanted> {
+pub fn wanted(simulate: Simulate, slack: &LocalSlack, folder: &Path, journal: &Path) -> Result<Wanted> {
     let (token, secret) = (folder.join("token"), folder.join("secret"));
     std::fs::write(&token, slack.token())?;
     std::fs::write(&secret, slack.signing_secret())?;
-    let variables = [
-        ("SLIPWAY_SIMULATE", "true".to_owned()),
-        ("SLIPWAY_SIMULATE_DURATION", "50ms..800ms".to_owned()),
-        ("SLIPWAY_SIMULATE_FAILURES", "8".to_owned()),
-        ("SLIPWAY_SIMULATE_SEED", plan.seed.to_string()),
-        ("SLIPWAY_SIMULATE_JOURNAL", journal.display().to_string()),
-    ];
     let notifier = [
         ("SLIPWAY_SLACK_API_URL", slack.api_url()),
         ("SLIPWAY_SLACK_TOKEN_FILE", token.display().to_string()),
@@ -167,7 +199,7 @@ fn wanted(plan: Plan, slack: &LocalSlack, folder: &Path, journal: &Path) -> Resu
     Ok(Wanted {
         executors: 2,
         planners: 2,
-        variables: variables.map(owned).into(),
+        variables: simulate.variables(journal),
         notifier: notifier.map(owned).into(),
         ..Wanted::default()
     })

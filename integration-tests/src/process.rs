@@ -40,6 +40,12 @@ impl Process {
         self
     }
 
+    /// Sets a variable for the next start, or takes it away.
+    pub fn set(&mut self, name: &str, value: Option<&str>) {
+        self.variables.retain(|(known, _)| known != name);
+        self.variables.extend(value.map(|value| (name.to_owned(), value.into())));
+    }
+
     /// Starts it. The environment is empty but for PATH, HOME and what was given.
     pub fn start(&mut self) -> Result<()> {
         let log = std::fs::File::options().create(true).append(true).open(&self.log)?;

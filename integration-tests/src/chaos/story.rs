@@ -33,6 +33,9 @@ const AGAIN: Duration = Duration::from_millis(150);
 /// A secret that every job gets.
 pub const CANARY: &str = "canary-of-the-chaos-job";
 
+/// Ana's id in Slack.
+pub const ANA: &str = "U0ANA";
+
 /// What becomes of a deployment if people have their way.
 #[derive(Debug, Clone, Copy)]
 enum Fate {
@@ -56,8 +59,10 @@ impl Fate {
 /// The people, and what they want.
 pub struct Story {
     plan: Plan,
-    admin: Client,
-    ana: Client,
+    /// The API as `admin`.
+    pub admin: Client,
+    /// The API as ana, who may approve.
+    pub ana: Client,
     projects: Vec<String>,
     fates: Mutex<BTreeMap<DeploymentId, Fate>>,
     _registry: Registry,
@@ -107,8 +112,13 @@ impl Story {
 
     /// Asks until there is an answer; the key makes it one deployment however often it is asked for.
     async fn request(&self, n: usize) -> Result<DeploymentId> {
+        self.request_version(n, n / self.projects.len()).await
+    }
+
+    /// The same for one of the versions, the first of which is 0.
+    pub async fn request_version(&self, n: usize, version: usize) -> Result<DeploymentId> {
         let project = &self.projects[n % self.projects.len()];
-        let version = format!("1.0.{}", n / self.projects.len() + 1);
+        let version = format!("1.0.{}", version + 1);
         let body = serde_json::json!({ "project": project, "version": version, "environment": "test" });
         loop {
             let request = self.admin.request(Method::POST, "/api/v1/deployments").json(&body);
@@ -226,7 +236,7 @@ fn manifests(stack: &Stack, registry: &str, projects: &[String], version: usize)
     let mut text = format!(
         "kind: Feed\nname: local\nregistry: {registry}\nplain-http: true\n---\nkind: Environment\nname: test\n---\n\
          kind: Lifecycle\nname: short\nphases:\n  - {{name: Test, environments: [test]}}\n---\n\
-         kind: Team\nname: ops\nmembers: [ana]\n"
+         kind: Team\nname: ops\nmembers: [{{name: ana, slack: {ANA}}}]\n"
     );
     for target in stack.target_names() {
         let docker = settings::docker();

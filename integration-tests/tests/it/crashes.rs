@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use slipway_domain::api::{DeploymentSummary, DeploymentView};
-use slipway_integration_tests::{containers, log, shop, shop::Shop, stack::Wanted, wait};
+use slipway_integration_tests::{containers, failpoints, log, shop, shop::Shop, stack::Wanted, wait};
 use sqlx::{Connection, SqliteConnection};
 
 #[tokio::test]
@@ -25,6 +25,61 @@ async fn the_executor_is_killed_again_and_again() -> Result<()> {
 #[tokio::test]
 async fn nats_is_killed_again_and_again() -> Result<()> {
     killed("nats").await
+}
+
+#[tokio::test]
+async fn the_executor_dies_around_everything_that_it_does_to_docker_and_to_a_database() -> Result<()> {
+    shop::with(
+        Wanted::default(),
+        |m| m,
+        async |shop| {
+            let first = dies_at(shop, "executor.migrate.before", "1.0.0", "staging").await?;
+            assert_eq!(shop.page(0).await?, "shop 1.0.0 says hello\n", "{first:?}");
+            dies_at(shop, "executor.migrate.after", "1.0.0", "production").await?;
+            for (n, point) in ["create", "start", "stop", "remove"].iter().enumerate() {
+                for (m, when) in ["before", "after"].iter().enumerate() {
+                    let version = format!("1.{}.{m}", n + 1);
+                    let one = dies_at(shop, &format!("executor.{point}.{when}"), &version, "staging").await?;
+                    let view = shop.succeeded(&one).await;
+                    each_task_ended_once(shop, &view, &one).await?;
+                    assert_eq!(shop.page(0).await?, format!("shop {version} says hello\n"));
+                    let running = shop.running_on("staging-01").await?;
+                    assert_eq!(running.len(), 1, "one container after {point} {when}: {running:#?}");
+                }
+            }
+            migrated_once(shop, "staging").await?;
+            migrated_once(shop, "production").await?;
+            let left = shop.all_containers().await?;
+            assert_eq!(left.len(), 3, "nothing is left lying about: {left:#?}");
+            Ok(())
+        },
+    )
+    .await
+}
+
+/// A deployment during which the executor dies at a place and is started again.
+async fn dies_at(shop: &mut Shop, point: &str, version: &str, environment: &str) -> Result<DeploymentSummary> {
+    shop.stack.process("executor-1").set(failpoints::VARIABLE, Some(point));
+    kill_and_restart(shop, "executor-1").await?;
+    shop.stack.service_ready("executor-1").await;
+    if environment == "staging" {
+        shop.push(version, &[]).await?;
+    }
+    let one = shop.deployment(version, environment).await;
+    if environment == "production" {
+        wait::until("ana's vote is taken", || shop.approve(&one)).await;
+    }
+    let end = tokio::time::Instant::now() + 2 * wait::PATIENCE;
+    while shop.stack.process("executor-1").is_running() {
+        assert!(tokio::time::Instant::now() < end, "nobody came by {point}\n{}", shop.stack.tails());
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let words = format!("failpoint {point}: ");
+    assert!(shop.stack.process("executor-1").tail().contains(&words), "{}", shop.stack.tails());
+    shop.stack.process("executor-1").set(failpoints::VARIABLE, None);
+    shop.stack.restart("executor-1")?;
+    shop.succeeded(&one).await;
+    Ok(one)
 }
 
 /// Tells the story while the victim is killed each time the log has grown by a few messages.

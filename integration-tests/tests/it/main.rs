@@ -8,6 +8,7 @@ mod chaos;
 mod crashes;
 mod examples;
 mod failing_release;
+mod failpoints;
 mod lanes;
 mod main_story;
 mod progression;

@@ -10,6 +10,7 @@ use slipway_domain::{
     event::{Failure, FailureKind},
     order::{AnnounceGate, Doorbell, Order, Outputs, PostSlack, Work},
 };
+use slipway_service::failpoint;
 use slipway_worker::{End, Held, Perform};
 
 use crate::slack::{
@@ -81,7 +82,10 @@ impl Notices {
             if held.effect("post to Slack").await.is_err() {
                 return End::Cancelled;
             }
-            let error = match self.slack.post(channel, message).await {
+            failpoint!("notifier.posted.before");
+            let posted = self.slack.post(channel, message).await;
+            failpoint!("notifier.posted.after");
+            let error = match posted {
                 Ok(posted) => {
                     held.say(format!("posted to {channel}"));
                     return End::Succeeded(outputs(posted));

@@ -13,7 +13,7 @@ use slipway_domain::{
     id,
     name::PersonName,
 };
-use slipway_service::telemetry;
+use slipway_service::{failpoint, telemetry};
 
 use crate::{
     board::Board,
@@ -70,7 +70,10 @@ impl Votes {
                 Ruling::Cast(ballot) => ballot,
             };
             let address = Address::Gate(ballot.deployment, ballot.step.clone(), GateScope::All);
-            match self.bus.append(&address, ballot.head, &entry(&ballot, &press.trigger)).await? {
+            failpoint!("notifier.voted.before");
+            let appended = self.bus.append(&address, ballot.head, &entry(&ballot, &press.trigger)).await?;
+            failpoint!("notifier.voted.after");
+            match appended {
                 Appended::Stored(_) => return Ok(Counted { person: ballot.person, before: false }),
                 Appended::Mine(_) => return Ok(Counted { person: ballot.person, before: true }),
                 Appended::Lost { head } => self.board.reached(head.max(ballot.head + 1)).await,

@@ -11,7 +11,7 @@ use slipway_domain::{
     name::HolderName,
 };
 use slipway_engine::{Decision, decide::Events};
-use slipway_service::telemetry;
+use slipway_service::{failpoint, telemetry};
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 use uuid::Uuid;
@@ -81,13 +81,22 @@ impl Appends {
 
 /// Writes an entry; a holder that was told to stop is also nudged.
 async fn append(bus: Bus, address: Address, expected: u64, entry: Entry) -> Answer {
+    failpoint!(format!("planner.{}.before", word(&entry)));
     let answer = bus.append(&address, expected, &entry).await;
+    failpoint!(format!("planner.{}.after", word(&entry)));
     if let (Ok(Appended::Stored(_) | Appended::Mine(_)), Some((id, key))) = (&answer, stops(&address, &entry))
         && let Err(error) = bus.nudge_cancel(id, &key).await
     {
         tracing::debug!(%error, "the holder was not nudged; it looks by itself");
     }
     (address, answer)
+}
+
+/// The last event of an entry, in its word of the wire.
+fn word(entry: &Entry) -> String {
+    let json = entry.to_json().ok().and_then(|json| serde_json::from_slice::<serde_json::Value>(&json).ok());
+    let last = json.as_ref().and_then(|entry| entry["events"].as_array()?.last()?["event"].as_str());
+    last.unwrap_or("nothing").to_owned()
 }
 
 /// The task whose holder an entry tells to stop.

@@ -21,7 +21,7 @@ use slipway_engine::{
     due,
     order::doorbell,
 };
-use slipway_service::{readiness::Readiness, telemetry};
+use slipway_service::{failpoint, readiness::Readiness, telemetry};
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::{
     sync::CancellationToken,
@@ -317,6 +317,7 @@ impl Planner {
             async move {
                 let mut doorbell = doorbell;
                 doorbell.trace = telemetry::traceparent().or(doorbell.trace);
+                failpoint!("planner.ring.before");
                 let answer = match bus.ring(&doorbell).await {
                     Ok(Some(RingAnswer::Claiming)) => "claiming",
                     Ok(Some(RingAnswer::Busy)) => "busy",
@@ -326,6 +327,7 @@ impl Planner {
                         "error"
                     }
                 };
+                failpoint!("planner.ring.after");
                 tracing::debug!(answer, "rang");
                 metrics::counter!("slipway_planner_doorbells_total", "answer" => answer).increment(1);
             }

@@ -14,6 +14,7 @@ use std::{
 use slipway_bus::{BusError, Fold};
 use slipway_domain::{api::DeploymentView, event::Recorded, id::DeploymentId};
 use slipway_engine::{State, view};
+use slipway_service::failpoint;
 use slipway_store::{Batch, DeploymentChange, Projected};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -224,7 +225,10 @@ impl Projector {
         let mut batch = Batch { from: self.offset, to, events, changes, audits };
         let mut pause = FIRST_RETRY;
         loop {
-            match self.app.store.project(&batch).await {
+            failpoint!("release.projected.before");
+            let projected = self.app.store.project(&batch).await;
+            failpoint!("release.projected.after");
+            match projected {
                 Ok(Projected::Stored) => break,
                 Ok(Projected::Elsewhere(now)) if now < batch.from => {
                     return Err(FoldError::DatabaseWentBack { from: batch.from, to: now });

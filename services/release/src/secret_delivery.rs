@@ -12,6 +12,7 @@ use slipway_engine::{
     State,
     deployment::{Claim, TaskState},
 };
+use slipway_service::failpoint;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zeroize::Zeroizing;
 
@@ -36,7 +37,9 @@ pub async fn run(app: Shared, shutdown: CancellationToken) -> Result<(), slipway
             if let SecretAnswer::Refused { reason } = &answer {
                 tracing::warn!(deployment.id = %request.deployment, task = %request.task, holder = %request.holder, reason, "secrets refused");
             }
+            failpoint!("release.secrets.before");
             replier.answer(&answer).await;
+            failpoint!("release.secrets.after");
         });
     }
     answers.close();

@@ -4,6 +4,7 @@
 
 pub mod args;
 pub mod crypto;
+pub mod failpoint;
 pub mod ops;
 pub mod program;
 pub mod readiness;

@@ -8,6 +8,7 @@ use slipway_domain::{
     event::{Address, Failure, FailureKind, TaskEvent},
     order::{Doorbell, Outputs},
 };
+use slipway_service::failpoint;
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
@@ -65,6 +66,7 @@ async fn claim_and_work<P: Perform>(shared: Arc<Shared<P>>, doorbell: Doorbell, 
         attempt: doorbell.attempt,
         key: key.as_ref().map(XKey::public_key).unwrap_or_default(),
     };
+    failpoint!("worker.claimed.before");
     let (epoch, sent) = match Chain::claim(&shared.bus, &address, &shared.actor, doorbell.expected_seq, claim).await {
         Ok(Claim::Won { epoch, sent }) => (epoch, sent),
         Ok(Claim::Lost) => {
@@ -76,6 +78,7 @@ async fn claim_and_work<P: Perform>(shared: Arc<Shared<P>>, doorbell: Doorbell, 
             return;
         }
     };
+    failpoint!("worker.claimed.after");
     tracing::Span::current().record("epoch", epoch);
     tracing::info!(epoch, adopt = doorbell.adopt, stop = doorbell.stop, "claimed");
     let tokens = Tokens::default();
@@ -126,13 +129,17 @@ async fn watch(held: Arc<Held>) {
 async fn work<P: Perform>(shared: &Shared<P>, held: &Arc<Held>, doorbell: &Doorbell, key: Option<&XKey>) -> Worked {
     let performed = AssertUnwindSafe(async {
         if let Some(key) = key {
+            failpoint!("worker.secrets.before");
             let values = tokio::select! {
                 biased;
                 () = held.cancelled().cancelled() => return End::Cancelled,
                 values = secrets::obtain(&shared.bus, held, &shared.name, doorbell, key) => values,
             };
             match values {
-                Ok(values) => held.give_secrets(values),
+                Ok(values) => {
+                    failpoint!("worker.secrets.after");
+                    held.give_secrets(values);
+                }
                 Err(failure) => return End::Failed(failure),
             }
         }
@@ -212,7 +219,12 @@ async fn finish(held: &Held, doorbell: &Doorbell, worked: Worked) -> &'static st
 /// Stores the end, and what was printed before it.
 async fn store(held: &Held, end: &End) -> Result<(), crate::Fenced> {
     let output = held.output.finish();
-    let ended = async { held.chain.lock().await.append(|cancel_issued| event(end, cancel_issued)).await };
+    let ended = async {
+        failpoint!(format!("worker.{}.before", word(end)));
+        let stored = held.chain.lock().await.append(|cancel_issued| event(end, cancel_issued)).await;
+        failpoint!(format!("worker.{}.after", word(end)));
+        stored
+    };
     tokio::pin!(output, ended);
     tokio::select! {
         // Polled in this order: the output is on its way before the end is.

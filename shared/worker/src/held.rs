@@ -12,6 +12,7 @@ use slipway_domain::{
     order::Doorbell,
     secret::{self, SecretRef},
 };
+use slipway_service::failpoint;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -114,9 +115,12 @@ impl Held {
                 let _ = connected.wait_for(|up| *up).await;
                 let mut chain = self.chain.lock().await;
                 if chain.is_fresh() {
+                    failpoint!("worker.effect.before");
                     return Ok(());
                 }
+                failpoint!("worker.checkpoint.before");
                 chain.append(|_| self.checkpoint(intent)).await?;
+                failpoint!("worker.checkpoint.after");
             }
         })
         .await

@@ -7,7 +7,7 @@ use std::{
 
 use slipway_bus::{Bus, Doorbells, Nudges, Ring};
 use slipway_domain::{event::Actor, name::HolderName, order::Answer, presence::Presence};
-use slipway_service::readiness::Readiness;
+use slipway_service::{failpoint, readiness::Readiness};
 use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
@@ -137,7 +137,9 @@ async fn open_door<P: Perform>(shared: &Arc<Shared<P>>, ring: Ring) {
         ring.answer(Answer::Busy).await;
         return;
     };
+    failpoint!("worker.answer.before");
     ring.answer(Answer::Claiming).await;
+    failpoint!("worker.answer.after");
     let attempt = attempt::run(shared.clone(), ring.doorbell, place.look.clone());
     shared.attempts.spawn(async move {
         attempt.await;

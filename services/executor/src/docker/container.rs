@@ -15,6 +15,7 @@ use bollard::{
 };
 use serde_json::Value;
 use slipway_domain::order::PortMapping;
+use slipway_service::failpoint;
 
 use super::{DockerError, Engine};
 
@@ -165,17 +166,19 @@ impl Engine {
             host_config: Some(HostConfig { port_bindings: Some(bindings), ..Default::default() }),
             ..Default::default()
         };
-        let created = self
-            .docker
-            .create_container(Some(options), body)
-            .await
-            .map_err(|error| self.explain(&format!("creating container {name}"), &blueprint.image, error))?;
+        failpoint!("executor.create.before");
+        let created = self.docker.create_container(Some(options), body).await;
+        failpoint!("executor.create.after");
+        let created =
+            created.map_err(|error| self.explain(&format!("creating container {name}"), &blueprint.image, error))?;
         Ok(created.id)
     }
 
     /// Starts a container.
     pub async fn start(&self, id: &str) -> Result<(), DockerError> {
+        failpoint!("executor.start.before");
         let result = self.docker.start_container(id, None).await;
+        failpoint!("executor.start.after");
         result.map_err(|error| self.explain("starting the container", &short(id), error))
     }
 
@@ -191,7 +194,10 @@ impl Engine {
     /// that is not there counts as ended.
     pub async fn stop(&self, id: &str, grace_secs: Option<i32>) -> Result<(), DockerError> {
         let options = StopContainerOptions { t: grace_secs, ..Default::default() };
-        match self.docker.stop_container(id, Some(options)).await {
+        failpoint!("executor.stop.before");
+        let stopped = self.docker.stop_container(id, Some(options)).await;
+        failpoint!("executor.stop.after");
+        match stopped {
             Ok(()) => Ok(()),
             Err(error) => match self.explain("stopping the container", &short(id), error) {
                 DockerError::Gone(_) => Ok(()),
@@ -204,7 +210,10 @@ impl Engine {
     /// or that somebody removes at this moment, counts as removed.
     pub async fn remove(&self, id: &str) -> Result<(), DockerError> {
         let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-        match self.docker.remove_container(id, Some(options)).await {
+        failpoint!("executor.remove.before");
+        let removed = self.docker.remove_container(id, Some(options)).await;
+        failpoint!("executor.remove.after");
+        match removed {
             Ok(()) => Ok(()),
             Err(error) => match self.explain("removing the container", &short(id), error) {
                 DockerError::Gone(_) | DockerError::Conflict { .. } => Ok(()),

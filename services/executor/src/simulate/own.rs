@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
+use slipway_service::failpoint;
 
 use super::{
     Scene,
@@ -33,7 +34,9 @@ impl Scene<'_> {
         self.task.effect("start the container").await?;
         let by = self.by();
         let part = self.script.part(by.deployment, &by.task, by.attempt);
+        failpoint!("executor.start.before");
         let started = self.journal.act(move |ledger| ledger.start(&by, &id, part)).await?;
+        failpoint!("executor.start.after");
         started.ok_or_else(|| failed("the new container was removed by somebody else"))
     }
 
@@ -41,7 +44,10 @@ impl Scene<'_> {
         for _ in 0..CREATE_TRIES {
             self.task.effect("create the container").await?;
             let (by, place) = (self.by(), self.place());
-            match self.journal.act(move |ledger| ledger.create(&by, &place)).await? {
+            failpoint!("executor.create.before");
+            let created = self.journal.act(move |ledger| ledger.create(&by, &place)).await?;
+            failpoint!("executor.create.after");
+            match created {
                 Ok(id) => return Ok(id),
                 Err(other) if other.epoch < self.task.held.epoch() => self.remove(&other).await?,
                 Err(_) => break,
@@ -54,7 +60,9 @@ impl Scene<'_> {
     pub(super) async fn remove(&self, container: &Container) -> Result<(), Stop> {
         self.task.effect_regardless("remove the container").await?;
         let (by, id) = (self.by(), container.id.clone());
+        failpoint!("executor.remove.before");
         self.journal.act(move |ledger| ledger.remove(&by, &id)).await?;
+        failpoint!("executor.remove.after");
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use slipway_domain::order::{Outputs, RunSql, SqlSource};
+use slipway_service::failpoint;
 
 use super::Scene;
 use crate::task::{Stop, failed};
@@ -35,7 +36,10 @@ pub(super) async fn perform(scene: &Scene<'_>, work: &RunSql) -> Result<Outputs,
             return Err(failed(format!("simulated failure: {file} was rolled back")));
         }
         let (by, history, name) = (scene.by(), database.clone(), file.clone());
-        match scene.journal.act(move |ledger| ledger.apply(&by, &history, &name)).await? {
+        failpoint!("executor.migrate.before");
+        let new = scene.journal.act(move |ledger| ledger.apply(&by, &history, &name)).await?;
+        failpoint!("executor.migrate.after");
+        match new {
             true => applied.push(file.clone()),
             false => already += 1,
         }

@@ -14,6 +14,7 @@ use slipway_domain::{
     text::sha256_hex,
 };
 use slipway_engine::Deployment;
+use slipway_service::failpoint;
 use uuid::Uuid;
 
 use crate::{
@@ -100,7 +101,10 @@ async fn append(app: &App, request: Request, actor: Actor) -> Result<Accepted, P
     let (id, body_digest) = (request.id, request.body_digest.clone());
     let address = Address::Plan(id);
     let entry = Entry::Plan(envelope(actor, PlanEvent::Requested { request: Box::new(request) }));
-    match app.bus.append(&address, 0, &entry).await? {
+    failpoint!("release.requested.before");
+    let appended = app.bus.append(&address, 0, &entry).await?;
+    failpoint!("release.requested.after");
+    match appended {
         Appended::Stored(seq) | Appended::Mine(seq) => {
             tracing::info!(deployment.id = %id, seq, "deployment requested");
             Ok(Accepted { id, seq })
@@ -173,7 +177,10 @@ async fn say(
         if holds {
             return Ok(Accepted { id, seq: plan_head });
         }
-        if let Some(seq) = app.bus.append(&address, head, &entry).await?.seq() {
+        failpoint!("release.asked.before");
+        let appended = app.bus.append(&address, head, &entry).await?;
+        failpoint!("release.asked.after");
+        if let Some(seq) = appended.seq() {
             tracing::info!(deployment.id = %id, seq, "a person's word on a deployment is written");
             return Ok(Accepted { id, seq });
         }

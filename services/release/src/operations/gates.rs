@@ -7,6 +7,7 @@ use slipway_domain::{
     name::StepName,
 };
 use slipway_engine::{Deployment, State, deployment::rollout::approval, gate};
+use slipway_service::failpoint;
 
 use crate::{
     app::App,
@@ -47,7 +48,10 @@ pub async fn vote(
             note: body.note.clone(),
         };
         let entry = Entry::Gate(envelope(person.actor(), event));
-        if let Some(seq) = app.bus.append(&address, head, &entry).await?.seq() {
+        failpoint!("release.voted.before");
+        let appended = app.bus.append(&address, head, &entry).await?;
+        failpoint!("release.voted.after");
+        if let Some(seq) = appended.seq() {
             tracing::info!(deployment.id = %id, %step, person = %person.name, verdict = %body.verdict, "voted");
             return Ok(Accepted { id, seq });
         }

@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, str::FromStr, time::Duration};
 
 use slipway_domain::text::sha256_hex;
+use slipway_service::failpoint;
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, PgConnection,
     postgres::{PgConnectOptions, PgDatabaseError, PgErrorPosition},
@@ -96,7 +97,10 @@ impl Postgres {
             .bind(deployment)
             .execute(&mut *transaction)
             .await?;
-        transaction.commit().await
+        failpoint!("executor.migrate.before");
+        transaction.commit().await?;
+        failpoint!("executor.migrate.after");
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, str::FromStr, time::Duration};
 
+use slipway_service::failpoint;
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteError},
@@ -110,7 +111,9 @@ impl Sqlite {
             .bind(deployment)
             .execute(&mut *transaction)
             .await?;
+        failpoint!("executor.migrate.before");
         transaction.commit().await?;
+        failpoint!("executor.migrate.after");
         Ok(None)
     }
 }
