@@ -10,7 +10,7 @@ use slipway_domain::{
 };
 
 /// A planner's clock is the log's, a little ahead of the message that it writes.
-const CLOCK: TimeDelta = TimeDelta::seconds(2);
+pub const CLOCK: TimeDelta = TimeDelta::seconds(2);
 
 /// What a gate takes.
 #[derive(Debug, Clone, Copy)]

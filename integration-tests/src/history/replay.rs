@@ -2,15 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use slipway_domain::{
     event::{Actor, Address, Entry, GateScope, Outcome, PlanEvent, Recorded, Verdict},
     id::{DeploymentId, TaskKey},
-    manifest::{Action, Queue},
-    name::{EnvironmentName, ProjectName, StepName, TargetName},
+    manifest::{Action, Freeze, Queue},
+    name::{EnvironmentName, FreezeName, ProjectName, StepName, TargetName},
     policy::Policy,
 };
 
-use super::{Rule, Violation, gates::Asked, steps::Deployment};
+use super::{
+    Rule, Violation,
+    gates::{Asked, CLOCK},
+    steps::Deployment,
+};
 
 /// The log so far.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +27,7 @@ pub struct Replay {
     busy: BTreeMap<TargetName, u32>,
     /// What the log said last about all deployments.
     policy: Policy,
+    policy_seq: u64,
     pub violations: Vec<Violation>,
 }
 
@@ -105,6 +111,7 @@ impl Replay {
         }
         if let (PlanEvent::PolicySet { policy }, DeploymentId::POLICY) = (event, id) {
             self.policy = (**policy).clone();
+            self.policy_seq = seq;
             return;
         }
         let Some(deployment) = self.deployments.get_mut(&id) else { return };
@@ -123,7 +130,9 @@ impl Replay {
                 deployment.overdue |= by_planner && !deployment.cancelled;
                 deployment.cancelled = true;
             }
-            PlanEvent::Started => self.started(id, recorded),
+            // Who wrote it knew an older policy: void.
+            PlanEvent::Started { policy } if *policy < self.policy_seq => {}
+            PlanEvent::Started { .. } => self.started(id, recorded),
             PlanEvent::Granted { tasks } => tasks.iter().for_each(|key| self.granted(id, key, recorded)),
             PlanEvent::RetryScheduled { task, not_before } => {
                 if let Some(task) = deployment.tasks.get_mut(task)
@@ -173,10 +182,31 @@ impl Replay {
             && deployment.plan.is_some()
             && !deployment.paused
             && !taken
-            && lane.iter().find(|d| has_come(d)) == Some(&id);
+            && (lane.iter().find(|d| has_come(d)) == Some(&id)
+                || (deployment.request.ignores.is_some() && has_come(&id)));
+        let frozen = room.then(|| self.frozen(deployment, recorded.at)).flatten();
         if let Some(deployment) = self.deployments.get_mut(&id).filter(|_| room) {
             deployment.started = true;
         }
+        if let Some(name) = frozen {
+            self.broken(Rule::Limits, recorded.seq, id, format!("it started during freeze {name}"));
+        }
+    }
+
+    /// The freeze with a beginning and an end that holds a deployment; a planner decides a moment before it writes.
+    fn frozen(&self, deployment: &Deployment, at: DateTime<Utc>) -> Option<FreezeName> {
+        let request = &deployment.request;
+        let ignored =
+            |name: &FreezeName| request.ignores.as_ref().is_some_and(|ignores| ignores.freezes.contains(name));
+        let holds = |freeze: &&Freeze| {
+            let inside = freeze.from.is_some_and(|from| from + CLOCK < at)
+                && freeze.until.is_some_and(|until| at < until - CLOCK);
+            !freeze.allow
+                && inside
+                && freeze.is_about(request.project(), &request.environment)
+                && !ignored(&freeze.name)
+        };
+        self.policy.freezes.iter().find(holds).map(|freeze| freeze.name.clone())
     }
 
     fn ended(&mut self, id: DeploymentId, seq: u64, outcome: Outcome) {

@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use slipway_domain::{
     event::{Actor, Address, Entry, GateEvent, Outcome, PlanEvent, Recorded, TaskEvent, Verdict},
     id::{DeploymentId, TaskKey},
+    manifest::{Manifest, parse::parse},
     policy::Policy,
 };
 use slipway_engine::decide::Events;
@@ -168,7 +169,7 @@ fn a_log_that_can_not_be_folded_is_found() {
 #[test]
 fn a_deployment_that_neither_ends_nor_waits_and_an_end_that_is_not_true_are_found() {
     let mut told = Told::story();
-    let start = told.plan_event(|event| matches!(event, PlanEvent::Started));
+    let start = told.plan_event(|event| matches!(event, PlanEvent::Started { .. }));
     told.history.truncate(start + 1);
     told.breaks(Rule::Ends, "neither ended nor waits");
 
@@ -184,15 +185,26 @@ fn a_start_beyond_a_limit_is_found() {
     for (deployments, sound) in [(1, true), (0, false)] {
         let mut told = Told::of(["shop", "mall"]);
         let start = told.find(|r| {
-            let starts = matches!(&r.entry, Entry::Plan(e) if matches!(e.events[0], PlanEvent::Started));
+            let starts = matches!(&r.entry, Entry::Plan(e) if matches!(e.events[0], PlanEvent::Started { .. }));
             starts && r.address == Address::Plan(id(2))
         });
-        let policy = Box::new(Policy { deployments: Some(deployments), ..Policy::default() });
-        let actor = Actor::Trigger { name: "policy".into() };
-        let set = Events::Plan(vec![PlanEvent::PolicySet { policy }]);
-        told.insert(start, Address::Plan(DeploymentId::POLICY), set, actor);
+        told.policy(start, Policy { deployments: Some(deployments), ..Policy::default() });
         let found = check(&told.history, &told.journal);
         assert_eq!(found.iter().any(|v| v.rule == Rule::Limits), !sound, "{found:#?}");
+    }
+}
+
+#[test]
+fn a_start_during_a_freeze_is_found() {
+    for (until, sound) in [("2020-01-01T00:00:00Z", true), ("2030-01-01T00:00:00Z", false)] {
+        let mut told = Told::of(["shop", "mall"]);
+        let start =
+            told.find(|r| matches!(&r.entry, Entry::Plan(e) if matches!(e.events[0], PlanEvent::Started { .. })));
+        let text = format!("kind: Freeze\nname: f\nfrom: 2019-01-01T00:00:00Z\nuntil: {until}\n");
+        let Manifest::Freeze(freeze) = parse(None, &text).unwrap().remove(0) else { panic!("a freeze") };
+        told.policy(start, Policy { freezes: vec![*freeze], ..Policy::default() });
+        let found = check(&told.history, &told.journal);
+        assert_eq!(found.iter().any(|v| v.what.contains("freeze f")), !sound, "{found:#?}");
     }
 }
 

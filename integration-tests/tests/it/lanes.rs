@@ -1,7 +1,8 @@
 //! What holds deployments back although nothing is wrong with them, and how people see it.
 
 use anyhow::Result;
-use slipway_domain::api::{Accepted, DeploymentSummary, Status};
+use chrono::{TimeDelta, Utc};
+use slipway_domain::api::{Accepted, AcceptedDeployment, DeploymentSummary, Status};
 use slipway_integration_tests::{
     stack::{Stack, Wanted},
     wait,
@@ -35,13 +36,13 @@ impl House {
         self.stack.admin.post("/api/v1/deployments", &body).await
     }
 
-    async fn until(&self, one: &Accepted, status: Status) {
+    async fn until(&self, one: &Accepted, status: Status) -> DeploymentSummary {
         wait::until(&format!("deployment {} is {}", one.id, status.as_str()), async || {
             let summary: DeploymentSummary = self.stack.admin.get(&format!("/api/v1/deployments/{}", one.id)).await?;
             anyhow::ensure!(summary.status == status, "{summary:#?}");
-            anyhow::Ok(())
+            anyhow::Ok(summary)
         })
-        .await;
+        .await
     }
 
     /// Waits until `slipway deployment why` says this.
@@ -77,5 +78,59 @@ async fn limits_hold_deployments_back_until_there_is_room_or_the_limit_is_raised
     let delete = house.stack.admin.request(reqwest::Method::DELETE, "/api/v1/limits/all");
     assert!(delete.send().await?.status().is_success());
     house.until(&third, Status::Finished).await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_freeze_holds_deployments_until_it_opens_and_only_some_may_ignore_it_with_a_reason() -> Result<()> {
+    let house = House::start("kind: Environment\nname: test\n---\nkind: Team\nname: ops\n").await?;
+    let freeze = |until: chrono::DateTime<Utc>| {
+        format!(
+            "kind: Freeze\nname: moving\nenvironments: [test]\nfrom: 2020-01-01T00:00:00+01:00\nuntil: {}\n\
+             ignorable-by: [ops]\n",
+            until.to_rfc3339()
+        )
+    };
+    let (code, text) = house.stack.try_apply("kind: Freeze\nname: f\nenvironments: [tset]\nschedule: x\n").await?;
+    assert!(code != 0 && text.contains("either `from` and `until`"), "{text}");
+    house.stack.apply(&freeze(Utc::now() + TimeDelta::hours(1))).await?;
+
+    // The answer says what holds it, and so does why.
+    let quick = house.stack.name("quick");
+    let deploy = |more: &[&'static str]| {
+        let arguments = ["deploy", &quick, "1.0.0", "--to", "test"].map(str::to_owned);
+        arguments.into_iter().chain(more.iter().map(|word| (*word).to_owned())).collect::<Vec<_>>()
+    };
+    let cli = async |client: &slipway_integration_tests::client::Client, arguments: Vec<String>| {
+        let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        house.stack.cli(client, &words).await
+    };
+    let (code, text) = cli(&house.stack.admin, deploy(&[])).await?;
+    assert!(code == 0 && text.contains("freeze moving holds it until"), "{code} {text}");
+    let (code, text) = cli(&house.stack.admin, deploy(&["--output", "json"])).await?;
+    let frozen: AcceptedDeployment = serde_json::from_str(&text)?;
+    assert!(code == 0 && frozen.freeze.is_some_and(|freeze| freeze.name.as_str() == "moving"), "{text}");
+    let frozen = frozen.accepted;
+    house.until(&frozen, Status::Queued).await;
+
+    // An emergency is for those whom the freeze names, and it is written down.
+    let emergency = || deploy(&["--ignore-freeze", "the shop is on fire", "--watch"]);
+    let (code, text) = cli(&house.stack.admin, emergency()).await?;
+    assert!(code != 0 && text.contains("only ops may"), "{code} {text}");
+    let ana = house.stack.person("ana", Some("ops")).await?;
+    let (code, text) = cli(&ana, emergency()).await?;
+    assert_eq!(code, 0, "it passes those that wait: {text}");
+    house.until(&frozen, Status::Queued).await;
+    let (code, text) = house.stack.cli(&house.stack.admin, &["audit"]).await?;
+    assert!(code == 0 && text.contains("ignore-freeze") && text.contains("the shop is on fire"), "{text}");
+
+    // It opens by itself.
+    let until = Utc::now() + TimeDelta::seconds(3);
+    house.stack.apply(&freeze(until)).await?;
+    let first = house.until(&frozen, Status::Finished).await;
+    assert!(
+        first.started_at.is_some_and(|at| at >= until - TimeDelta::seconds(1)),
+        "{first:#?} started before {until}"
+    );
     Ok(())
 }

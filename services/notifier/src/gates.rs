@@ -133,7 +133,7 @@ impl Gates {
                 }
                 PlanEvent::PolicySet { .. }
                 | PlanEvent::Planned { .. }
-                | PlanEvent::Started
+                | PlanEvent::Started { .. }
                 | PlanEvent::Granted { .. }
                 | PlanEvent::RetryScheduled { .. }
                 | PlanEvent::RestoreScheduled { .. }

@@ -166,7 +166,7 @@ mod tests {
         let plan = compile(&request).unwrap();
         let decided = vec![
             PlanEvent::Planned { digest: plan.digest(), plan: Box::new(plan) },
-            PlanEvent::Started,
+            PlanEvent::Started { policy: 0 },
             PlanEvent::Granted { tasks: vec![key.clone()] },
         ];
         let claim = TaskEvent::Claimed { holder: holder(), boot: boot(1), attempt: 1, key: String::new() };

@@ -238,7 +238,7 @@ impl Planner {
     /// What no entry of the log may have told: leases that are lost, and whose turn it is to start.
     fn look_around(&mut self) {
         self.look_at_leases();
-        if let Some(now) = self.clock.now().filter(|_| self.is_caught_up() && self.state.is_limited()) {
+        if let Some(now) = self.clock.now().filter(|_| self.is_caught_up() && self.state.holds_back()) {
             self.state.startable(now).into_iter().for_each(|id| self.touch(id));
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod board;
 pub mod deployments;
+pub mod freezes;
 pub mod gates;
 pub mod manifests;
 pub mod progression;

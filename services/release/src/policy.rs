@@ -27,7 +27,7 @@ const AGAIN: Duration = Duration::from_secs(60);
 
 /// Whether a policy is made of manifests of a kind.
 pub fn is_made_of(kind: Kind) -> bool {
-    matches!(kind, Kind::Environment | Kind::Limits)
+    matches!(kind, Kind::Environment | Kind::Limits | Kind::Freeze)
 }
 
 /// Compares at the start, and again from time to time, until the shutdown.
@@ -35,7 +35,7 @@ pub async fn run(app: Shared, shutdown: CancellationToken) {
     let forever = async {
         loop {
             if let Err(problem) = publish(&app, &Actor::Trigger { name: TRIGGER.to_owned() }).await {
-                tracing::warn!(%problem, "limits of the manifests are not in the log yet");
+                tracing::warn!(%problem, "limits and freezes of the manifests are not in the log yet");
             }
             tokio::time::sleep(AGAIN).await;
         }
@@ -55,7 +55,7 @@ pub async fn publish(app: &App, actor: &Actor) -> Result<(), Problem> {
         }
         let entry = Entry::Plan(envelope(actor.clone(), PlanEvent::PolicySet { policy: Box::new(wanted) }));
         if let Some(seq) = app.bus.append(&address, head, &entry).await?.seq() {
-            tracing::info!(seq, "limits of the manifests are in the log");
+            tracing::info!(seq, "limits and freezes of the manifests are in the log");
             return Ok(());
         }
     }

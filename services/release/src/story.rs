@@ -51,7 +51,7 @@ impl Story {
         let ana = Actor::Person { name: PersonName::new("ana").unwrap(), via: "api".into() };
         story.plan(ana, PlanEvent::Requested { request: Box::new(request) });
         story.plan(planner(), PlanEvent::Planned { plan: Box::new(plan), digest: digest.clone() });
-        story.plan(planner(), PlanEvent::Started);
+        story.plan(planner(), PlanEvent::Started { policy: 0 });
         story.gate(planner(), GateEvent::Opened { plan_digest: digest, expires: start() + TimeDelta::hours(1) });
         story.plan(planner(), PlanEvent::Granted { tasks: vec![Self::task()] });
         story

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use slipway_domain::{
-    manifest::{Environment, Feed, Lifecycle, Limits, Manifest, Project, Target, Team, Webhook},
-    name::{EnvironmentName, FeedName, LifecycleName, LimitsName, ProjectName, TargetName, TeamName, WebhookName},
+    manifest::{Environment, Feed, Freeze, Lifecycle, Limits, Manifest, Project, Target, Team, Webhook},
+    name::{
+        EnvironmentName, FeedName, FreezeName, LifecycleName, LimitsName, ProjectName, TargetName, TeamName,
+        WebhookName,
+    },
 };
 
 /// All manifests.
@@ -18,6 +21,8 @@ pub struct World {
     pub targets: BTreeMap<TargetName, Target>,
     /// How much may happen at a time.
     pub limits: BTreeMap<LimitsName, Limits>,
+    /// When deployments do not start.
+    pub freezes: BTreeMap<FreezeName, Freeze>,
     /// Lifecycles.
     pub lifecycles: BTreeMap<LifecycleName, Lifecycle>,
     /// Teams.
@@ -43,6 +48,7 @@ impl World {
             Manifest::Environment(m) => drop(self.environments.insert(m.name.clone(), m)),
             Manifest::Target(m) => drop(self.targets.insert(m.name.clone(), m)),
             Manifest::Limits(m) => drop(self.limits.insert(m.name.clone(), m)),
+            Manifest::Freeze(m) => drop(self.freezes.insert(m.name.clone(), *m)),
             Manifest::Lifecycle(m) => drop(self.lifecycles.insert(m.name.clone(), m)),
             Manifest::Team(m) => drop(self.teams.insert(m.name.clone(), m)),
             Manifest::Project(m) => drop(self.projects.insert(m.name.clone(), *m)),
@@ -57,6 +63,7 @@ impl World {
             Manifest::Environment(m) => drop(self.environments.remove(&m.name)),
             Manifest::Target(m) => drop(self.targets.remove(&m.name)),
             Manifest::Limits(m) => drop(self.limits.remove(&m.name)),
+            Manifest::Freeze(m) => drop(self.freezes.remove(&m.name)),
             Manifest::Lifecycle(m) => drop(self.lifecycles.remove(&m.name)),
             Manifest::Team(m) => drop(self.teams.remove(&m.name)),
             Manifest::Project(m) => drop(self.projects.remove(&m.name)),
@@ -71,6 +78,7 @@ impl World {
         all.extend(self.environments.values().cloned().map(Manifest::Environment));
         all.extend(self.targets.values().cloned().map(Manifest::Target));
         all.extend(self.limits.values().cloned().map(Manifest::Limits));
+        all.extend(self.freezes.values().cloned().map(Box::new).map(Manifest::Freeze));
         all.extend(self.lifecycles.values().cloned().map(Manifest::Lifecycle));
         all.extend(self.teams.values().cloned().map(Manifest::Team));
         all.extend(self.projects.values().cloned().map(Box::new).map(Manifest::Project));

@@ -117,7 +117,7 @@ mod tests {
             at: chrono::DateTime::from_timestamp(1_700_000_000, 0).unwrap(),
             actor: Actor::Planner { id: "planner-1".into() },
             trace: None,
-            events: vec![PlanEvent::Started],
+            events: vec![PlanEvent::Started { policy: 0 }],
         })
     }
 

@@ -108,7 +108,12 @@ pub enum PlanEvent {
         problems: Vec<String>,
     },
     /// It takes the lane of its environment. Void if the lane is not free. (planner)
-    Started,
+    Started {
+        /// The newest `PolicySet` that the planner knew, by which nothing froze the deployment; 0 if
+        /// there was none. With a newer one before it in the log, it is void.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        policy: u64,
+    },
     /// These tasks may run. A task without room is void, alone. (planner)
     Granted {
         /// The tasks.
@@ -160,6 +165,10 @@ pub enum PlanEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// How a deployment ended.

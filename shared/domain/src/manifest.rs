@@ -4,6 +4,7 @@
 //! more than one manifest (does this lifecycle exist?) are the release service's.
 
 pub mod check;
+mod freeze;
 pub mod parse;
 mod project;
 mod rolling;
@@ -11,6 +12,7 @@ pub mod step;
 
 use serde::{Deserialize, Serialize};
 
+pub use freeze::*;
 pub use project::*;
 pub use rolling::*;
 pub use step::*;
@@ -35,6 +37,8 @@ pub enum Manifest {
     Target(Target),
     /// How much may happen at a time.
     Limits(Limits),
+    /// When deployments do not start.
+    Freeze(Box<Freeze>),
     /// The order of environments.
     Lifecycle(Lifecycle),
     /// What is deployed, and how.
@@ -56,6 +60,8 @@ pub enum Kind {
     Target,
     /// See [`Limits`].
     Limits,
+    /// See [`Freeze`].
+    Freeze,
     /// See [`Lifecycle`].
     Lifecycle,
     /// See [`Team`].
@@ -68,7 +74,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in an order in which they can be applied.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Feed,
         Self::Environment,
         Self::Limits,
@@ -76,6 +82,7 @@ impl Kind {
         Self::Lifecycle,
         Self::Team,
         Self::Project,
+        Self::Freeze,
         Self::Webhook,
     ];
 
@@ -86,6 +93,7 @@ impl Kind {
             Self::Environment => "Environment",
             Self::Target => "Target",
             Self::Limits => "Limits",
+            Self::Freeze => "Freeze",
             Self::Lifecycle => "Lifecycle",
             Self::Team => "Team",
             Self::Project => "Project",
@@ -100,6 +108,7 @@ impl Kind {
             Self::Environment => "environments",
             Self::Target => "targets",
             Self::Limits => "limits",
+            Self::Freeze => "freezes",
             Self::Lifecycle => "lifecycles",
             Self::Team => "teams",
             Self::Project => "projects",
@@ -121,6 +130,7 @@ impl Manifest {
             Self::Environment(_) => Kind::Environment,
             Self::Target(_) => Kind::Target,
             Self::Limits(_) => Kind::Limits,
+            Self::Freeze(_) => Kind::Freeze,
             Self::Lifecycle(_) => Kind::Lifecycle,
             Self::Project(_) => Kind::Project,
             Self::Webhook(_) => Kind::Webhook,
@@ -135,6 +145,7 @@ impl Manifest {
             Self::Environment(m) => m.name.as_str(),
             Self::Target(m) => m.name.as_str(),
             Self::Limits(m) => m.name.as_str(),
+            Self::Freeze(m) => m.name.as_str(),
             Self::Lifecycle(m) => m.name.as_str(),
             Self::Project(m) => m.name.as_str(),
             Self::Webhook(m) => m.name.as_str(),

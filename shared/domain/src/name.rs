@@ -123,6 +123,8 @@ name!(/// A package of a project: an image that its steps use.
     PackageName, "package name");
 name!(/// A registered sender of registry webhooks.
     WebhookName, "webhook name");
+name!(/// A time in which deployments do not start.
+    FreezeName, "freeze name");
 name!(/// The limits over all deployments; there is one manifest of them.
     LimitsName, "name of limits");
 name!(/// A secret.

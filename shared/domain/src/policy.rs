@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{manifest::Manifest, name::EnvironmentName};
+use crate::{
+    manifest::{Freeze, Manifest},
+    name::EnvironmentName,
+};
 
 /// The payload of `PolicySet`: what the manifests say, as a whole; the newest one holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +19,9 @@ pub struct Policy {
     /// How many deployments may run at a time in an environment, over all projects.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub environments: BTreeMap<EnvironmentName, u32>,
+    /// When deployments may not start, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub freezes: Vec<Freeze>,
 }
 
 impl Policy {
@@ -28,10 +34,12 @@ impl Policy {
                     let limit = environment.parallelism.map(|limit| (environment.name.clone(), limit));
                     policy.environments.extend(limit);
                 }
+                Manifest::Freeze(freeze) => policy.freezes.push((**freeze).clone()),
                 Manifest::Limits(limits) => policy.deployments = limits.deployments,
                 _ => {}
             }
         }
+        policy.freezes.sort_by(|a, b| a.name.cmp(&b.name));
         policy
     }
 }

@@ -1,7 +1,7 @@
 //! Releases and the request for a deployment: everything a deployment needs, by value, so that a
 //! later edit of a project, a variable or a target changes nothing that is under way.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,8 @@ use crate::{
     image::ImageRef,
     manifest::{GuidedFailure, Member, Queue, Step, Variable},
     name::{
-        ChannelName, EnvironmentName, PackageName, PersonName, ProjectName, RoleName, StepName, TargetName, TeamName,
+        ChannelName, EnvironmentName, FreezeName, PackageName, PersonName, ProjectName, RoleName, StepName, TargetName,
+        TeamName,
     },
     order::Outputs,
     secret::SecretRef,
@@ -105,6 +106,9 @@ pub struct Request {
     /// It starts no earlier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<DateTime<Utc>>,
+    /// Freezes that do not keep it from starting, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ignores: Option<Ignores>,
     /// How long it may take from its start; after that it is stopped and has failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Span>,
@@ -163,6 +167,22 @@ impl Mode {
             Self::Redeploy => "redeploy",
             Self::Rollback => "rollback",
         }
+    }
+}
+
+/// Freezes that a person ignores, who may.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ignores {
+    /// Which.
+    pub freezes: Vec<FreezeName>,
+    /// Why.
+    pub reason: String,
+}
+
+impl fmt::Display for Ignores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.freezes.iter().map(|name| name.as_str()).collect();
+        write!(f, "freeze {}: {}", names.join(", "), self.reason)
     }
 }
 

@@ -93,7 +93,11 @@ fn start(state: &State, deployment: &Deployment, now: DateTime<Utc>) -> Vec<Plan
         let reason = Some(format!("deployment {newer} took its place in the queue"));
         return vec![PlanEvent::Finished { outcome: Outcome::Superseded, reason }];
     }
-    if state.may_start(deployment, now).is_ok() { vec![PlanEvent::Started] } else { Vec::new() }
+    if state.may_start(deployment, now).is_ok() {
+        vec![PlanEvent::Started { policy: state.policy_seq() }]
+    } else {
+        Vec::new()
+    }
 }
 
 /// The end of a deployment that never started.

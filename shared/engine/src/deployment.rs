@@ -21,7 +21,7 @@ use slipway_domain::{
 pub use step::StepRun;
 pub use task::{Claim, Task, TaskState};
 
-use crate::compile;
+use crate::{compile, freeze::Place};
 
 /// A fact that the rules exclude; the log is damaged or was written by a stranger.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -152,6 +152,12 @@ impl Deployment {
     /// Its id.
     pub fn id(&self) -> DeploymentId {
         self.request.id
+    }
+
+    /// What a freeze can be about.
+    pub(crate) fn place(&self) -> Place<'_> {
+        let ignored = self.request.ignores.as_ref().map_or([].as_slice(), |ignores| &ignores.freezes);
+        Place { project: self.project(), environment: &self.request.environment, ignored }
     }
 
     /// Its project.

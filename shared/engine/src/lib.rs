@@ -7,6 +7,7 @@ pub mod channel;
 pub mod compile;
 pub mod decide;
 pub mod deployment;
+pub mod freeze;
 pub mod gate;
 pub mod lifecycle;
 pub mod order;

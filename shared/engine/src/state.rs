@@ -250,8 +250,8 @@ impl State {
                 self.queue(recorded, (**request).clone());
                 Ok(())
             }
-            PlanEvent::Started if by_planner => {
-                self.start(id, recorded, applied);
+            PlanEvent::Started { policy } if by_planner => {
+                self.start(id, recorded, *policy, applied);
                 Ok(())
             }
             PlanEvent::Granted { tasks } if by_planner => {
@@ -268,7 +268,7 @@ impl State {
                     self.leave(id, applied);
                 }
                 // Who can not start any more, or gives back its place, leaves it to another.
-                if self.is_limited() && (waits || matches!(event, PlanEvent::Finished { .. })) {
+                if self.holds_back() && (waits || matches!(event, PlanEvent::Finished { .. })) {
                     applied.touched.extend(self.startable(recorded.at));
                 }
                 Ok(())
@@ -293,9 +293,10 @@ impl State {
         self.deployments.insert(id, deployment);
     }
 
-    fn start(&mut self, id: DeploymentId, recorded: &Recorded, applied: &mut Applied) {
+    fn start(&mut self, id: DeploymentId, recorded: &Recorded, policy: u64, applied: &mut Applied) {
         let Some(deployment) = self.deployments.get(&id) else { return };
-        if let Err(waits) = self.admits(deployment, recorded.at) {
+        let known = if policy < self.set.seq { Err(Waits::Stale) } else { Ok(()) };
+        if let Err(waits) = known.and_then(|()| self.admits(deployment, recorded.at)) {
             applied.void.push(format!("the start: {waits}"));
             return;
         }

@@ -223,18 +223,19 @@ fn brief(event: &PlanEvent) -> serde_json::Value {
 fn plan_text(event: &PlanEvent) -> String {
     match event {
         PlanEvent::Requested { request } => {
+            let ignores = request.ignores.as_ref().map(|ignores| format!(", ignoring {ignores}")).unwrap_or_default();
             format!(
-                "{} {} to {} requested by {}",
+                "{} {} to {} requested by {}{ignores}",
                 request.project(),
                 request.release.version,
                 request.environment,
                 request.requested_by
             )
         }
-        PlanEvent::PolicySet { .. } => "limits changed".to_owned(),
+        PlanEvent::PolicySet { .. } => "limits or freezes changed".to_owned(),
         PlanEvent::Planned { plan, .. } => format!("planned: {} steps", plan.steps.len()),
         PlanEvent::Rejected { problems } => format!("rejected: {}", problems.join("; ")),
-        PlanEvent::Started => "started".to_owned(),
+        PlanEvent::Started { .. } => "started".to_owned(),
         PlanEvent::Granted { tasks } => {
             format!("granted {}", tasks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
         }

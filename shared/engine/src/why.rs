@@ -72,9 +72,10 @@ fn before_start(state: &State, deployment: &Deployment, now: DateTime<Utc>) -> W
         return WaitingReason::Paused { by: pause.by.clone(), reason: pause.reason.clone() };
     }
     match state.may_start(deployment, now) {
-        Ok(()) | Err(Waits::Planner | Waits::Paused) => WaitingReason::Planner,
+        Ok(()) | Err(Waits::Planner | Waits::Paused | Waits::Stale) => WaitingReason::Planner,
         Err(Waits::Scheduled { at }) => WaitingReason::Scheduled { at },
         Err(Waits::Lane { held_by }) => WaitingReason::Lane { held_by },
+        Err(Waits::Frozen(hold)) => WaitingReason::Freeze { freeze: hold.freeze, until: hold.until },
         Err(Waits::Full(Full::Environment(limit))) => WaitingReason::EnvironmentLimit { limit },
         Err(Waits::Full(Full::Total(limit))) => WaitingReason::TotalLimit { limit },
         Err(Waits::Turn) => WaitingReason::Turn,

@@ -11,6 +11,7 @@ use slipway_domain::{
     image::{Digest, ImageRef},
     manifest::{Manifest, Member, parse::parse},
     order::{Outputs, Work},
+    policy::Policy,
     release::{Package, RULES_VERSION, ReleaseSnapshot, Request, TargetSnapshot},
 };
 use slipway_engine::{State, decide, decide::Events, due, order::doorbell};
@@ -85,6 +86,7 @@ fn request(n: u128, project_name: &str) -> Request {
         rules_version: RULES_VERSION,
         skip: Vec::new(),
         not_before: None,
+        ignores: None,
         timeout: None,
         queue: Default::default(),
         guided_failure: None,
@@ -236,6 +238,23 @@ impl Told {
         let mut entry = recorded(at, address, events, actor);
         entry.at = self.history[place.min(self.history.len() - 1)].at;
         self.history.insert(place, entry);
+    }
+
+    /// Puts a policy before the entry at `place`; who starts afterwards knows it.
+    pub fn policy(&mut self, place: usize, policy: Policy) {
+        let actor = Actor::Trigger { name: "policy".into() };
+        let set = Events::Plan(vec![PlanEvent::PolicySet { policy: Box::new(policy) }]);
+        self.insert(place, Address::Plan(DeploymentId::POLICY), set, actor);
+        let known = self.history[place].seq;
+        for later in &mut self.history[place..] {
+            if let Entry::Plan(envelope) = &mut later.entry {
+                for event in &mut envelope.events {
+                    if let PlanEvent::Started { policy } = event {
+                        *policy = known;
+                    }
+                }
+            }
+        }
     }
 
     /// The place of the first entry like this.

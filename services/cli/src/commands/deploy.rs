@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use reqwest::Method;
 use slipway_domain::{
-    api::{Accepted, Candidates, CreateDeployment},
+    api::{AcceptedDeployment, Candidates, CreateDeployment, HoldingFreeze},
     name::{EnvironmentName, ProjectName, StepName},
 };
 
@@ -14,7 +14,7 @@ use super::Shared;
 use crate::{
     client::Client,
     failure::{Failure, Result},
-    output, watch,
+    output, times, watch,
 };
 
 /// How to follow what was asked for.
@@ -63,12 +63,15 @@ struct Options {
     /// Ask a person about failed tasks, also where project and environment do not
     #[arg(long)]
     guided_failure: bool,
+    /// Start in spite of a freeze, if you may; the reason is kept
+    #[arg(long, value_name = "REASON")]
+    ignore_freeze: Option<String>,
 }
 
 impl Options {
     fn body(self, project: ProjectName, version: String, environment: EnvironmentName) -> CreateDeployment {
-        let Self { skip, at, guided_failure } = self;
-        CreateDeployment { project, version, environment, skip, at, guided_failure }
+        let Self { skip, at, guided_failure, ignore_freeze } = self;
+        CreateDeployment { project, version, environment, skip, at, guided_failure, ignore_freeze }
     }
 }
 
@@ -153,23 +156,36 @@ async fn request(shared: &Shared, client: &Client, body: &CreateDeployment, foll
     let key = follow.idempotency_key.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
     let request = client.request(Method::POST, "/api/v1/deployments").header("Idempotency-Key", &key).json(body);
     let again = request.try_clone();
-    let accepted: Accepted = match (client.json(request).await, again) {
+    let answer: AcceptedDeployment = match (client.json(request).await, again) {
         (Err(failure), Some(again)) if failure.is_passing() => client.json(again).await.map_err(|_| failure)?,
         (result, _) => result?,
     };
+    let accepted = &answer.accepted;
     if !follow.watch {
-        return shared.output.show(&accepted, |_| {
+        return shared.output.show(&answer, |_| {
             format!(
-                "{}\n  {} {} to {}; follow it with `slipway deployment watch {}`\n",
+                "{}\n  {} {} to {}; follow it with `slipway deployment watch {}`\n{}",
                 accepted.id,
                 body.project,
                 body.version,
                 body.environment,
-                watch::short(accepted.id)
+                watch::short(accepted.id),
+                answer.freeze.as_ref().map(held).unwrap_or_default()
             )
         });
     }
+    if let Some(freeze) = &answer.freeze {
+        output::complain(&held(freeze));
+    }
     watch::follow(client, &shared.output, &accepted.id.to_string(), Some(accepted.seq), follow.wait_timeout).await
+}
+
+/// That a freeze keeps it from starting.
+fn held(freeze: &HoldingFreeze) -> String {
+    match freeze.until {
+        Some(until) => format!("  freeze {} holds it until {}\n", freeze.name, times::exact(until)),
+        None => format!("  freeze {} holds it, with no end in sight\n", freeze.name),
+    }
 }
 
 /// What may go to the environment next, and what was there before.

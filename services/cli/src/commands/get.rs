@@ -51,6 +51,9 @@ fn list(kind: Kind, manifests: &[Value]) -> String {
         Kind::Feed => &["name", "registry"],
         Kind::Environment => &["name", "queue", "parallelism"],
         Kind::Limits => &["name", "deployments"],
+        Kind::Freeze => {
+            &["name", "environments", "projects", "allow", "from", "until", "schedule", "duration", "timezone"]
+        }
         Kind::Target => &["name", "environments", "roles", "docker", "parallelism"],
         Kind::Lifecycle => &["name", "phases"],
         Kind::Team => &["name", "members"],

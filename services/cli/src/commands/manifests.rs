@@ -15,7 +15,7 @@ use slipway_domain::{
         parse::{Problem, parse},
     },
 };
-use slipway_engine::{channel, compile};
+use slipway_engine::{channel, compile, freeze};
 
 use super::Shared;
 use crate::{
@@ -155,6 +155,7 @@ fn rules(manifest: &Manifest) -> Vec<String> {
             let channels = project.channels.iter().filter_map(|c| channel::Rules::parse(c).err());
             compile::cycles(&project.steps).into_iter().chain(channels).collect()
         }
+        Manifest::Freeze(freeze) => freeze::problems(freeze),
         _ => Vec::new(),
     }
 }

@@ -7,7 +7,10 @@ use axum::{
 };
 use serde::Deserialize;
 use slipway_domain::{
-    api::{Accepted, Cancel, CastVote, CreateDeployment, DeploymentSummary, DeploymentView, PlanView, Right, Waiting},
+    api::{
+        Accepted, AcceptedDeployment, Cancel, CastVote, CreateDeployment, DeploymentSummary, DeploymentView, PlanView,
+        Right, Waiting,
+    },
     event::{Actor, Outcome},
     id::DeploymentId,
     name::{EnvironmentName, ProjectName, StepName},
@@ -23,7 +26,7 @@ use crate::{
     auth::Person,
     operations::{
         deployments::{self as operations, Idempotency},
-        gates,
+        freezes, gates,
     },
     problem::Problem,
 };
@@ -53,13 +56,15 @@ pub async fn create(
     person: Person,
     headers: HeaderMap,
     Json(body): Json<CreateDeployment>,
-) -> Taken {
+) -> Result<(StatusCode, Answer<AcceptedDeployment>), Problem> {
     person.may(Right::Deploy)?;
     let idempotency = match headers.get("idempotency-key") {
         None => Idempotency::Fresh,
         Some(key) => Idempotency::Key(key.to_str().unwrap_or_default().to_owned()),
     };
-    taken(operations::request(&app, body, person.actor(), idempotency).await?)
+    let freeze = freezes::holding(&app, &body, &person.actor()).await?;
+    let accepted = operations::request(&app, body, person.actor(), idempotency).await?;
+    Ok((StatusCode::ACCEPTED, Answer(AcceptedDeployment { accepted, freeze })))
 }
 
 pub async fn list(

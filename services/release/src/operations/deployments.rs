@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::{
     app::App,
     operations::{
-        envelope, progression, releases,
+        envelope, freezes, progression, releases,
         request::{self, Options},
     },
     problem::Problem,
@@ -60,7 +60,8 @@ pub async fn request(
     let release = releases::get(app, &body.project, &body.version).await?.snapshot;
     let world = app.world().await?;
     progression::may_go(app, &world, &body.project, (&release.version, &release.channel), &body.environment).await?;
-    let options = Options { skip: body.skip, at: body.at, guided_failure: body.guided_failure, retries: None };
+    let ignores = freezes::ignored(&world, &body, &actor, Utc::now())?;
+    let options = Options { skip: body.skip, at: body.at, guided_failure: body.guided_failure, ignores, retries: None };
     let asked = request::Asked { id, environment: body.environment, by: actor.clone(), body_digest, options };
     let request = request::build(app, &world, release, asked).await?;
     append(app, request, actor).await

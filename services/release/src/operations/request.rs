@@ -10,7 +10,7 @@ use slipway_domain::{
     id::DeploymentId,
     manifest::{Action, Approval, GuidedFailure, Scope, Step, Variable},
     name::{EnvironmentName, SecretName, StepName, TeamName},
-    release::{Mode, RULES_VERSION, ReleaseSnapshot, Request, Retries, TargetSnapshot},
+    release::{Ignores, Mode, RULES_VERSION, ReleaseSnapshot, Request, Retries, TargetSnapshot},
     secret::SecretRef,
 };
 
@@ -39,6 +39,8 @@ pub struct Options {
     pub at: Option<DateTime<Utc>>,
     /// Ask about failed tasks, whatever project and environment say.
     pub guided_failure: bool,
+    /// Freezes that do not count.
+    pub ignores: Option<Ignores>,
     /// What an earlier deployment did.
     pub retries: Option<Retries>,
 }
@@ -109,6 +111,7 @@ fn assemble(
         timeout: project.and_then(|p| p.timeout),
         skip: asked.options.skip,
         not_before: asked.options.at,
+        ignores: asked.options.ignores,
         mode,
         previous: current,
         retries: asked.options.retries,

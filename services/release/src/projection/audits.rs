@@ -22,10 +22,13 @@ fn deeds(recorded: &Recorded) -> Vec<Audit> {
             .events
             .iter()
             .filter_map(|event| match event {
-                PlanEvent::Requested { request } => Some(entry(
-                    "deployment.request",
-                    format!("{} {} to {}", request.project(), request.release.version, request.environment),
-                )),
+                PlanEvent::Requested { request } => {
+                    let what = format!("{} {} to {}", request.project(), request.release.version, request.environment);
+                    Some(match &request.ignores {
+                        None => entry("deployment.request", what),
+                        Some(ignores) => entry("deployment.ignore-freeze", format!("{what}, ignoring {ignores}")),
+                    })
+                }
                 PlanEvent::CancelRequested { reason } => Some(entry("deployment.cancel", reason.clone())),
                 PlanEvent::Paused { reason } => Some(entry("deployment.pause", reason.clone())),
                 PlanEvent::Resumed => Some(entry("deployment.resume", String::new())),

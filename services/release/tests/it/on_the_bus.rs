@@ -51,7 +51,7 @@ async fn a_nearly_full_log_takes_no_new_deployments_but_what_ends_the_old_ones()
             at: chrono::Utc::now(),
             actor: Actor::Planner { id: "planner-1".into() },
             trace: None,
-            events: vec![PlanEvent::Started],
+            events: vec![PlanEvent::Started { policy: 0 }],
         });
         bus.append(&Address::Plan(DeploymentId(Uuid::new_v4())), 0, &entry).await?;
     }

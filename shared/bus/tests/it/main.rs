@@ -46,7 +46,7 @@ fn envelope<E>(event: E) -> Envelope<E> {
 }
 
 fn started() -> Entry {
-    Entry::Plan(envelope(PlanEvent::Started))
+    Entry::Plan(envelope(PlanEvent::Started { policy: 0 }))
 }
 
 fn checkpoint(intent: &str) -> Entry {

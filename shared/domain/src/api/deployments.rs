@@ -9,7 +9,7 @@ use crate::{
     event::{Actor, Outcome},
     id::{DeploymentId, TaskKey},
     image::ImageRef,
-    name::{EnvironmentName, HolderName, PackageName, ProjectName, StepName, TargetName},
+    name::{EnvironmentName, FreezeName, HolderName, PackageName, ProjectName, StepName, TargetName},
     order::Outputs,
     plan::Plan,
 };
@@ -33,12 +33,23 @@ pub struct CreateDeployment {
     /// Ask a person about failed tasks, also where project and environment do not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub guided_failure: bool,
+    /// Start in spite of freezes that the person may ignore, for this reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ignore_freeze: Option<String>,
 }
 
 impl CreateDeployment {
     /// A deployment without options.
     pub fn new(project: ProjectName, version: impl Into<String>, environment: EnvironmentName) -> Self {
-        Self { project, version: version.into(), environment, skip: Vec::new(), at: None, guided_failure: false }
+        Self {
+            project,
+            version: version.into(),
+            environment,
+            skip: Vec::new(),
+            at: None,
+            guided_failure: false,
+            ignore_freeze: None,
+        }
     }
 }
 
@@ -49,6 +60,27 @@ pub struct Accepted {
     pub id: DeploymentId,
     /// Its place in the log; pass as `?at_least=` to read your own write.
     pub seq: u64,
+}
+
+/// 202 for a new deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcceptedDeployment {
+    /// The deployment, and its place in the log.
+    #[serde(flatten)]
+    pub accepted: Accepted,
+    /// The freeze that keeps it from starting now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freeze: Option<HoldingFreeze>,
+}
+
+/// A freeze that keeps a deployment from starting.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldingFreeze {
+    /// Its name.
+    pub name: FreezeName,
+    /// When nothing freezes the deployment any more; none if that is not in sight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<DateTime<Utc>>,
 }
 
 /// Where a deployment is.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     event::Actor,
     id::DeploymentId,
-    name::{HolderName, StepName, TargetName, TeamName},
+    name::{FreezeName, HolderName, StepName, TargetName, TeamName},
 };
 
 /// One thing of `GET /api/v1/deployments/{id}/why` that waits.
@@ -33,6 +33,14 @@ pub enum WaitingReason {
     Lane {
         /// Which one.
         held_by: DeploymentId,
+    },
+    /// The end of a freeze.
+    Freeze {
+        /// Which one.
+        freeze: FreezeName,
+        /// When nothing freezes it any more; none if that is not in sight.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<DateTime<Utc>>,
     },
     /// A deployment of its environment to end: as many run as may.
     EnvironmentLimit {

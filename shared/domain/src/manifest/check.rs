@@ -37,6 +37,7 @@ pub(super) fn findings(manifest: &Manifest) -> Vec<Finding> {
         Manifest::Feed(feed) => check_feed(feed),
         Manifest::Environment(environment) => check_environment(environment),
         Manifest::Limits(limits) => check_limits(limits),
+        Manifest::Freeze(_) => Vec::new(),
         Manifest::Target(target) => check_target(target),
         Manifest::Lifecycle(lifecycle) => check_lifecycle(lifecycle),
         Manifest::Project(project) => project::findings(project),

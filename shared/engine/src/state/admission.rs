@@ -14,6 +14,7 @@ use slipway_domain::{
 use super::{Full, State, lane};
 use crate::{
     deployment::{Deployment, TaskState, rollout::Held},
+    freeze::Hold,
     ready::{self, Readiness},
 };
 
@@ -38,6 +39,12 @@ pub enum Waits {
         /// Which one.
         held_by: DeploymentId,
     },
+    /// It is frozen.
+    #[error("freeze {} holds it", _0.freeze)]
+    Frozen(Hold),
+    /// The planner knew less than the log.
+    #[error("what holds for all had changed")]
+    Stale,
     /// As many run as may.
     #[error("as many run as may: {0:?}")]
     Full(Full),
@@ -79,20 +86,22 @@ pub enum Denied {
 }
 
 impl State {
-    /// The unfinished deployment that holds a lane or gets it next: one that started, else the first whose time has come.
+    /// The unfinished deployment that holds a lane or gets it next: one that started, else the first
+    /// whose time has come. What ignores freezes passes those that wait for them.
     fn first_in_lane(&self, deployment: &Deployment, now: DateTime<Utc>) -> Option<DeploymentId> {
         let lane = self.lanes.get(&lane(deployment))?;
         let holder = self.in_order(lane).find(|d| d.started_at.is_some());
-        holder.or_else(|| self.next_of(lane, now)).map(Deployment::id)
+        let passes = || Some(deployment).filter(|d| d.request.ignores.is_some() && is_due(d, now));
+        holder.or_else(passes).or_else(|| self.due_of(lane, now).next()).map(Deployment::id)
     }
 
-    /// The deployment that takes a free lane next: the first whose time has come.
-    pub(super) fn next_of<'a>(
+    /// The deployments of a lane whose time has come.
+    pub(super) fn due_of<'a>(
         &'a self,
         lane: &'a VecDeque<DeploymentId>,
         now: DateTime<Utc>,
-    ) -> Option<&'a Deployment> {
-        self.in_order(lane).find(|d| d.request.not_before.is_none_or(|at| at <= now))
+    ) -> impl Iterator<Item = &'a Deployment> {
+        self.in_order(lane).filter(move |d| is_due(d, now))
     }
 
     fn in_order<'a>(&'a self, lane: &'a VecDeque<DeploymentId>) -> impl Iterator<Item = &'a Deployment> {
@@ -111,12 +120,22 @@ impl State {
 
     /// Whether a planned deployment may take its lane at this time, and its turn has come.
     pub fn may_start(&self, deployment: &Deployment, now: DateTime<Utc>) -> Result<(), Waits> {
+        self.is_next(deployment, now)?;
+        if let Some(hold) = self.frozen(deployment, now) {
+            return Err(Waits::Frozen(hold));
+        }
         self.admits(deployment, now)?;
         if self.has_turn(deployment, now) { Ok(()) } else { Err(Waits::Turn) }
     }
 
     /// What a start is held to at its own place in the log.
     pub(super) fn admits(&self, deployment: &Deployment, now: DateTime<Utc>) -> Result<(), Waits> {
+        self.is_next(deployment, now)?;
+        self.full(deployment).map_or(Ok(()), |full| Err(Waits::Full(full)))
+    }
+
+    /// Whether it would start if its lane were the only question.
+    fn is_next(&self, deployment: &Deployment, now: DateTime<Utc>) -> Result<(), Waits> {
         let ready = deployment.progress.is_some()
             && deployment.started_at.is_none()
             && deployment.end.is_none()
@@ -128,14 +147,12 @@ impl State {
         if deployment.pause.is_some() {
             return Err(Waits::Paused);
         }
-        if let Some(at) = deployment.request.not_before.filter(|at| *at > now) {
-            return Err(Waits::Scheduled { at });
+        match (self.first_in_lane(deployment, now), deployment.request.not_before) {
+            (Some(first), _) if first == deployment.id() => Ok(()),
+            (_, Some(at)) if at > now => Err(Waits::Scheduled { at }),
+            (Some(held_by), _) => Err(Waits::Lane { held_by }),
+            (None, _) => Err(Waits::Planner),
         }
-        match self.first_in_lane(deployment, now) {
-            Some(first) if first != deployment.id() => return Err(Waits::Lane { held_by: first }),
-            _ => {}
-        }
-        self.full(deployment).map_or(Ok(()), |full| Err(Waits::Full(full)))
     }
 
     /// Whether a task may be granted now. `places` and `slots` are grants of the same message that
@@ -191,4 +208,9 @@ impl State {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether its time has come.
+fn is_due(deployment: &Deployment, now: DateTime<Utc>) -> bool {
+    deployment.request.not_before.is_none_or(|at| at <= now)
 }

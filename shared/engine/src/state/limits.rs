@@ -3,7 +3,7 @@
 //! A limit is a rule of the log's order: a `Started` beyond it is void for everybody. Whose turn it
 //! is, is a rule for deciding alone: a planner that lags may take a place out of turn, never one too many.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use chrono::{DateTime, Utc};
 use slipway_domain::{
@@ -14,12 +14,16 @@ use slipway_domain::{
 };
 
 use super::{Applied, State};
-use crate::deployment::Deployment;
+use crate::{
+    deployment::Deployment,
+    freeze::{Calendar, Hold},
+};
 
 /// What holds for all, and since which entry.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Set {
     pub(super) policy: Policy,
+    pub(super) calendar: Calendar,
     pub(super) seq: u64,
 }
 
@@ -115,9 +119,10 @@ impl State {
         &self.set.policy
     }
 
-    /// Whether anything limits how many deployments run.
-    pub fn is_limited(&self) -> bool {
-        self.set.policy.deployments.is_some() || !self.set.policy.environments.is_empty()
+    /// Whether anything but its lane can hold a deployment back.
+    pub fn holds_back(&self) -> bool {
+        let policy = &self.set.policy;
+        policy.deployments.is_some() || !policy.environments.is_empty() || !self.set.calendar.is_empty()
     }
 
     /// The entry that said so; 0 if none did.
@@ -144,7 +149,8 @@ impl State {
         for event in &envelope.events {
             match (event, &envelope.actor) {
                 (PlanEvent::PolicySet { policy }, Actor::Person { .. } | Actor::Trigger { .. }) => {
-                    self.set = Set { policy: (**policy).clone(), seq: recorded.seq };
+                    let calendar = Calendar::new(&policy.freezes);
+                    self.set = Set { policy: (**policy).clone(), calendar, seq: recorded.seq };
                 }
                 (_, actor) => applied.void.push(format!("{actor} can not set a policy")),
             }
@@ -165,6 +171,17 @@ impl State {
         policy.deployments.filter(|limit| self.running() >= *limit as usize).map(Full::Total)
     }
 
+    /// The deployment of a lane that could start: the first whose time has come and that nothing freezes.
+    fn candidate<'a>(&'a self, lane: &'a VecDeque<DeploymentId>, now: DateTime<Utc>) -> Option<&'a Deployment> {
+        let calendar = &self.set.calendar;
+        self.due_of(lane, now).find(|deployment| calendar.holds(deployment.place(), now).is_none())
+    }
+
+    /// The freeze that keeps a deployment from starting.
+    pub(super) fn frozen(&self, deployment: &Deployment, now: DateTime<Utc>) -> Option<Hold> {
+        self.set.calendar.hold(deployment.place(), now)
+    }
+
     /// Whether it is the deployment's turn, where limits let not all start that could.
     pub(super) fn has_turn(&self, deployment: &Deployment, now: DateTime<Utc>) -> bool {
         let policy = &self.set.policy;
@@ -177,7 +194,7 @@ impl State {
         let mut waiting: Vec<&Deployment> = self
             .lanes
             .values()
-            .filter_map(|lane| self.next_of(lane, now))
+            .filter_map(|lane| self.candidate(lane, now))
             .filter(|deployment| self.admits(deployment, now).is_ok())
             .collect();
         waiting.sort_by_key(|deployment| deployment.seq);

@@ -237,7 +237,7 @@ fn a_start_or_grant_without_room_at_its_place_in_the_log_is_void() {
     let (mut world, first) = World::with(request("x", CHAIN, targets(1, 1)));
     let second = world.log.request(request("y", CHAIN, targets(1, 1)));
     world.settle();
-    world.plan(second, planner(), PlanEvent::Started);
+    world.plan(second, planner(), PlanEvent::Started { policy: 0 });
     assert_eq!(world.end(second), "queued");
     let key = slipway_domain::id::TaskKey::new("b".parse().unwrap(), "worker".parse().unwrap());
     world.plan(first, planner(), PlanEvent::Granted { tasks: vec![key] });

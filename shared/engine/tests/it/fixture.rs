@@ -82,6 +82,7 @@ pub fn request(name: &str, body: &str, targets: Vec<TargetSnapshot>) -> Request 
         rules_version: RULES_VERSION,
         skip: Vec::new(),
         not_before: None,
+        ignores: None,
         timeout: project.timeout,
         queue: Default::default(),
         guided_failure: project.guided_failure,

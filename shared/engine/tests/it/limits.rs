@@ -21,7 +21,7 @@ fn of(project: &str, environment: &str, name: &str) -> Request {
 
 fn policy(total: Option<u32>, environments: &[(&str, u32)]) -> Policy {
     let environments = environments.iter().map(|(name, limit)| (name.parse().unwrap(), *limit)).collect();
-    Policy { deployments: total, environments }
+    Policy { deployments: total, environments, ..Policy::default() }
 }
 
 /// What a deployment as a whole waits for.
@@ -75,7 +75,7 @@ fn a_start_beyond_a_limit_is_void_for_everybody() {
     let (first, second) = (of("p1", "production", "1"), of("p2", "production", "1"));
     let (first, second) = (world.log.request(first), world.log.request(second));
     world.settle();
-    world.plan(second, planner(), PlanEvent::Started);
+    world.plan(second, planner(), PlanEvent::Started { policy: 0 });
     assert_eq!(status(&world, &[first, second]), "running queued");
 }
 

@@ -5,6 +5,7 @@
 mod compiling;
 mod deciding;
 mod fixture;
+mod freezing;
 mod golden;
 mod limits;
 mod mutants;

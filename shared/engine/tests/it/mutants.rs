@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, path::Path};
 fn every_mutant_still_fits_the_source_and_names_tests_that_are_there() {
     let engine = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mutants = list::list(engine).unwrap();
-    let tests: String = ["deciding", "compiling", "limits", "rolling", "sharing", "simulation"]
+    let tests: String = ["deciding", "compiling", "freezing", "limits", "rolling", "sharing", "simulation"]
         .iter()
         .filter_map(|file| std::fs::read_to_string(engine.join(format!("tests/it/{file}.rs"))).ok())
         .collect();

@@ -106,7 +106,7 @@ fn a_planner_that_keeps_up_writes_nothing_void() {
 #[test]
 fn a_holder_may_write_nothing_that_is_a_planners() {
     let executor = || holder("e", 1);
-    check_stranger(executor(), PlanEvent::Started);
+    check_stranger(executor(), PlanEvent::Started { policy: 0 });
     check_stranger(executor(), PlanEvent::Granted { tasks: vec![key("a@worker")] });
     check_stranger(executor(), PlanEvent::Resumed);
 }

@@ -27,6 +27,10 @@ fn words(reason: &WaitingReason, now: DateTime<Utc>) -> String {
         WaitingReason::Lane { held_by } => {
             format!("deployment {}, which holds the environment", watch::short(*held_by))
         }
+        WaitingReason::Freeze { freeze, until: Some(until) } => {
+            format!("the end of freeze {freeze}; nothing freezes it any more at {}", times::exact(*until))
+        }
+        WaitingReason::Freeze { freeze, until: None } => format!("freeze {freeze}, which has no end in sight"),
         WaitingReason::EnvironmentLimit { limit } => {
             format!("a place in its environment, which has {}", places(*limit))
         }

@@ -5,11 +5,12 @@
 
 use slipway_domain::{
     manifest::{
-        Feed, Lifecycle, Manifest, OneOrMany, Project, Scope, Step, Target, Webhook, parse::Problem as TextProblem,
+        Feed, Freeze, Lifecycle, Manifest, OneOrMany, Project, Scope, Step, Target, Webhook,
+        parse::Problem as TextProblem,
     },
     text::did_you_mean,
 };
-use slipway_engine::{channel, compile};
+use slipway_engine::{channel, compile, freeze};
 
 use crate::{operations::request::asked_by, world::World};
 
@@ -19,6 +20,7 @@ pub fn problems(manifest: &Manifest, world: &World) -> Vec<TextProblem> {
         Found { place: format!("{} `{}`", manifest.kind().as_str(), manifest.name()), messages: Vec::new() };
     match manifest {
         Manifest::Feed(Feed { .. }) | Manifest::Environment(_) | Manifest::Limits(_) | Manifest::Team(_) => {}
+        Manifest::Freeze(freeze) => freeze_problems(freeze, world, &mut found),
         Manifest::Target(target) => target_problems(target, world, &mut found),
         Manifest::Lifecycle(lifecycle) => lifecycle_problems(lifecycle, world, &mut found),
         Manifest::Webhook(webhook) => webhook_problems(webhook, world, &mut found),
@@ -54,6 +56,19 @@ impl Found {
 fn target_problems(target: &Target, world: &World, found: &mut Found) {
     for name in &target.environments {
         found.must_exist("`environments`", "environment", name.as_str(), world.environments.keys().map(|n| n.as_str()));
+    }
+}
+
+fn freeze_problems(freeze: &Freeze, world: &World, found: &mut Found) {
+    freeze::problems(freeze).into_iter().for_each(|message| found.say(message));
+    for name in &freeze.environments {
+        found.must_exist("`environments`", "environment", name.as_str(), world.environments.keys().map(|n| n.as_str()));
+    }
+    for name in &freeze.projects {
+        found.must_exist("`projects`", "project", name.as_str(), world.projects.keys().map(|n| n.as_str()));
+    }
+    for name in &freeze.ignorable_by {
+        found.must_exist("`ignorable-by`", "team", name.as_str(), world.teams.keys().map(|n| n.as_str()));
     }
 }
 
@@ -200,6 +215,22 @@ mod tests {
             &["environment `x`"],
         );
         check(json!({"kind": "Webhook", "name": "w", "source": "distribution", "feeds": ["f"]}), &world, &["feed `f`"]);
+    }
+
+    #[test]
+    fn a_freeze_names_what_there_is_and_has_times_that_make_sense() {
+        let world = world(&[json!({"kind": "Environment", "name": "production"})]);
+        check(
+            json!({"kind": "Freeze", "name": "f", "environments": ["prodution"], "projects": ["shop"], "ignorable-by": ["ops"],
+                "schedule": "often", "duration": "1h", "timezone": "UTC"}),
+            &world,
+            &[
+                "`schedule: often`",
+                "environment `prodution`, which is not there (did you mean `production`?)",
+                "project `shop`",
+                "team `ops`",
+            ],
+        );
     }
 
     #[test]

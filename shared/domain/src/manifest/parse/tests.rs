@@ -27,6 +27,7 @@ fn the_example_of_every_kind_is_read_fully() {
             Kind::Environment,
             Kind::Environment,
             Kind::Limits,
+            Kind::Freeze,
             Kind::Target,
             Kind::Lifecycle,
             Kind::Team,
@@ -59,7 +60,7 @@ fn unknown_words_are_told_with_line_and_the_nearest_known_one() {
     check(
         "kind: Fed\nname: local\n",
         &["line 1: unknown kind `Fed` (did you mean `Feed`?); the kinds are Feed, Environment, Limits, Target, \
-           Lifecycle, Team, Project, Webhook"],
+           Lifecycle, Team, Project, Freeze, Webhook"],
     );
     check(
         "kind: Webhook\nname: a\nsource: distributon\nfeeds: [local]\n",
@@ -104,7 +105,7 @@ fn headers_are_checked_and_then_dropped() {
         "name: a\n",
         &[
             "line 1: `kind` is missing: begin the document with one of `kind: Feed`, `kind: Environment`, `kind: Limits`, `kind: Target`, \
-           `kind: Lifecycle`, `kind: Team`, `kind: Project`, `kind: Webhook`",
+           `kind: Lifecycle`, `kind: Team`, `kind: Project`, `kind: Freeze`, `kind: Webhook`",
         ],
     );
 }
@@ -183,7 +184,7 @@ fn values_of_the_wrong_form_are_told_with_line_and_form() {
         "just words\n",
         &[
             "line 1: `kind` is missing: begin the document with one of `kind: Feed`, `kind: Environment`, `kind: Limits`, \
-        `kind: Target`, `kind: Lifecycle`, `kind: Team`, `kind: Project`, `kind: Webhook`",
+        `kind: Target`, `kind: Lifecycle`, `kind: Team`, `kind: Project`, `kind: Freeze`, `kind: Webhook`",
         ],
     );
 }

@@ -9,7 +9,7 @@ use slipway_domain::{
         Actor, Address, Entry, Failure, FailureKind, GateEvent, GateScope, PlanEvent, Recorded, TaskEvent, Verdict,
     },
     id::{DeploymentId, TaskKey},
-    manifest::{OnFailure, ResultCondition, Rolling},
+    manifest::{Freeze, OnFailure, ResultCondition, Rolling},
     policy::Policy,
 };
 use slipway_engine::{
@@ -54,7 +54,7 @@ pub fn check(log: &Log) {
         let running = facts.running(&state);
         let applied = state.apply(recorded);
         if facts.running(&state) > running {
-            facts.started(facts.running(&state));
+            facts.started(facts.running(&state), recorded.at);
         }
         for key in granted.iter().filter(|key| is_granted(&state, key)) {
             facts.admitted(&state, recorded, key);
@@ -176,9 +176,11 @@ impl Facts {
     }
 
     /// A start took effect; all of a case go to one environment.
-    fn started(&self, running: usize) {
+    fn started(&self, running: usize, at: DateTime<Utc>) {
         let limits = self.policy.environments.values().chain(&self.policy.deployments);
         let limit = limits.min().copied().unwrap_or(u32::MAX);
+        let frozen = |freeze: &Freeze| freeze.from.unwrap() <= at && at < freeze.until.unwrap();
+        assert!(!self.policy.freezes.iter().any(frozen), "a deployment started during {:?}", self.policy.freezes);
         assert!(running <= limit as usize, "{running} deployments run, and the limits are {:?}", self.policy);
     }
 

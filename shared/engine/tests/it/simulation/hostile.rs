@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use slipway_domain::{
     event::{Actor, Address, Entry, Failure, GateEvent, GateScope, PlanEvent, TaskEvent, Verdict},
     id::{DeploymentId, TaskKey},
+    manifest::{Freeze, Manifest, parse::parse},
     order::{Doorbell, Outputs},
     policy::Policy,
 };
@@ -123,9 +124,11 @@ impl Hostile {
             Move::Pass { seconds } => self.log.seconds += seconds,
             Move::Vote { gate, person, verdict, stale } => self.vote(gate, person, verdict, stale),
             Move::Wish { deployment, wish } => self.wish(deployment, wish),
-            Move::Limit { total, production } => {
+            Move::Limit { total, production, frozen } => {
                 let environments = production.map(|limit| ("production".parse().unwrap(), limit));
-                self.log.policy(Policy { deployments: total, environments: environments.into_iter().collect() });
+                let freezes = frozen.then(|| freeze(self.log.now())).into_iter().collect();
+                let environments = environments.into_iter().collect();
+                self.log.policy(Policy { deployments: total, environments, freezes });
             }
         }
     }
@@ -149,6 +152,10 @@ impl Hostile {
         let now = self.log.now();
         let woken: Vec<_> = self.looks[p].wakes.iter().filter(|(_, at)| **at <= now).map(|(id, _)| *id).collect();
         self.looks[p].dirty.extend(woken);
+        // A planner looks once a second at what a freeze no longer holds.
+        if !self.planners[p].policy().freezes.is_empty() {
+            self.looks[p].dirty.extend(self.planners[p].startable(now));
+        }
         for id in self.looks[p].dirty.clone() {
             let decisions = decide(&self.planners[p], id, now);
             if decisions.is_empty() {
@@ -387,4 +394,12 @@ impl Hostile {
             self.log.append(&Address::Plan(id), head, Events::Plan(vec![PlanEvent::Resumed]), person("ana"));
         }
     }
+}
+
+/// A freeze of half a minute, from now on.
+fn freeze(now: DateTime<Utc>) -> Freeze {
+    let until = now + TimeDelta::seconds(30);
+    let text = format!("kind: Freeze\nname: f\nfrom: {}\nuntil: {}\n", now.to_rfc3339(), until.to_rfc3339());
+    let Manifest::Freeze(freeze) = parse(None, &text).unwrap().remove(0) else { panic!("a freeze") };
+    *freeze
 }

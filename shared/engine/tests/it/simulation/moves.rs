@@ -173,6 +173,7 @@ pub enum Move {
     Limit {
         total: Option<u32>,
         production: Option<u32>,
+        frozen: bool,
     },
 }
 
@@ -219,7 +220,7 @@ fn draw(rng: &mut StdRng) -> Move {
         990..994 => Move::Ask,
         994..996 => {
             let mut limit = || rng.random_bool(0.5).then(|| rng.random_range(1..3));
-            Move::Limit { total: limit(), production: limit() }
+            Move::Limit { total: limit(), production: limit(), frozen: rng.random_bool(0.3) }
         }
         _ => {
             let wish = [Wish::Cancel, Wish::Pause, Wish::Pause, Wish::Resume, Wish::Resume, Wish::Resume];
