@@ -36,6 +36,11 @@ impl Gate {
         self.opened.is_some() && self.decided.is_none()
     }
 
+    /// Whether people were asked and did not say yes.
+    pub fn is_unwanted(&self) -> bool {
+        self.opened.is_some() && self.decided != Some(Verdict::Approve)
+    }
+
     /// Takes in an event of its subject; what is wrong with it.
     pub fn take(
         &mut self,

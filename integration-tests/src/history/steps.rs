@@ -122,6 +122,12 @@ impl Deployment {
         self.tasks_of(step).take(first)
     }
 
+    /// Whether a container of its canary stays though it could have been taken back.
+    fn keeps_canary(&self, step: &StepName) -> bool {
+        let is_run = matches!(self.step(step).map(|step| &step.step.action), Some(Action::DockerRun(_)));
+        is_run && self.canary_of(step).any(|task| task.succeeded && !task.restoring)
+    }
+
     /// Whether people may look at the canary.
     pub fn may_look(&self, step: &StepName) -> Result<(), (Rule, String)> {
         self.may_run(step)?;
@@ -266,6 +272,9 @@ impl Deployment {
             .find(|(key, t)| t.takes_slot() || (self.started && !t.is_over() && key.target != TargetName::notifier()))
         {
             return Some(format!("it ended, and {key} did not"));
+        }
+        if let Some((step, _)) = self.looks.iter().find(|(step, gate)| gate.is_unwanted() && self.keeps_canary(step)) {
+            return Some(format!("it ended, and {step} keeps a canary that nobody approved"));
         }
         let steps = || self.plan.iter().flat_map(|plan| &plan.steps);
         let failed =

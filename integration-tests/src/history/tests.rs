@@ -1,5 +1,6 @@
 //! Each promise, broken in a sound history, is found.
 
+mod canary;
 mod told;
 
 use chrono::TimeDelta;

@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 use slipway_domain::{
-    api::{DeploymentSummary, DeploymentView, TaskStatus},
+    api::{DeploymentSummary, DeploymentView, TaskStatus, TaskView},
     event::Outcome,
 };
-use slipway_integration_tests::{shop, shop::Shop, stack::Wanted, wait};
+use slipway_integration_tests::{machine, shop, shop::Shop, stack::Wanted, wait};
 
 /// The approval stands between the first host and the second, instead of before both.
 fn look(manifests: String) -> String {
@@ -68,6 +68,75 @@ async fn a_rejected_canary_serves_the_old_version_again_and_an_approved_one_is_f
         let running = [shop.running_on("web-01").await?.len(), shop.running_on("web-02").await?.len()];
         assert_eq!(running, [1, 1]);
         Ok(())
+    })
+    .await
+}
+
+fn canary(view: &DeploymentView) -> &TaskView {
+    let web = view.steps.iter().find(|step| step.name.as_str() == "web").expect("the step web");
+    &web.tasks[0]
+}
+
+/// The canary has the new version, the other host the old one, and people are asked.
+async fn looked_at(shop: &mut Shop, version: &str) -> Result<DeploymentSummary> {
+    shop.push(version, &[]).await?;
+    let one = shop.deployment(version, "production").await;
+    shop.waiting(&one).await;
+    shop.approve(&one).await?;
+    asked(shop, &one).await;
+    assert!(shop.page(1).await?.contains(&format!("shop {version}")), "the canary serves");
+    Ok(one)
+}
+
+async fn is_back(shop: &Shop, version: &str) -> Result<()> {
+    assert!(shop.page(1).await?.contains(&format!("shop {version}")), "the old version serves again");
+    let running = shop.running_on("web-01").await?;
+    assert_eq!(running.len(), 1, "{running:#?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_canary_comes_back_though_everybody_dies_over_it_and_also_after_a_cancel() -> Result<()> {
+    shop::with(Wanted::default(), look, async |shop| {
+        let first = looked_at(shop, "1.0.0").await?;
+        let (code, text) = shop.stack.cli(&shop.ana, &["approve", &first.id.to_string(), "web"]).await?;
+        assert_eq!(code, 0, "{text}");
+        shop.succeeded(&first).await;
+
+        let second = looked_at(shop, "1.1.0").await?;
+        // What does not react takes its whole grace to end: time enough to die in.
+        let new = shop.running_on("web-01").await?[0].id.clone().expect("an id");
+        machine::run("docker", &["kill", "--signal", "STOP", &new]).await?;
+        let (code, text) = shop.stack.cli(&shop.ana, &["reject", &second.id.to_string(), "web"]).await?;
+        assert_eq!(code, 0, "{text}");
+        wait::until("the canary is being taken back", async || {
+            let view = shop.view(&second).await?;
+            let task = canary(&view);
+            anyhow::ensure!(task.status == TaskStatus::Restoring && task.attempt == 2, "{task:#?}");
+            anyhow::Ok(())
+        })
+        .await;
+        shop.stack.kill("executor-1").await?;
+        let view = shop.view(&second).await?;
+        assert_eq!(canary(&view).status, TaskStatus::Restoring, "killed in the middle: {view:#?}");
+        for victim in ["planner", "release", "nats"] {
+            shop.stack.kill(victim).await?;
+        }
+        for victim in ["nats", "release", "planner", "executor-1"] {
+            shop.stack.restart(victim)?;
+        }
+        let view = shop.finished(&second).await;
+        assert_eq!(view.summary.outcome, Some(Outcome::Failed), "{view:#?}");
+        assert_eq!(canary(&view).status, TaskStatus::Failed, "{view:#?}");
+        is_back(shop, "1.0.0").await?;
+
+        let third = looked_at(shop, "1.2.0").await?;
+        let id = third.id.to_string();
+        let (code, text) = shop.stack.cli(&shop.stack.admin, &["deployment", "cancel", &id]).await?;
+        assert_eq!(code, 0, "{text}");
+        let view = shop.finished(&third).await;
+        assert_eq!(view.summary.outcome, Some(Outcome::Cancelled), "{view:#?}");
+        is_back(shop, "1.0.0").await
     })
     .await
 }

@@ -124,8 +124,9 @@ pub fn wake(state: &State, id: DeploymentId) -> Option<DateTime<Utc>> {
     let mut times = Vec::from_iter(time_is_up(deployment).filter(|_| deployment.cancel.is_none()));
     for (i, run) in progress.steps.iter().enumerate() {
         let step = &progress.plan.steps[i].step;
-        if let Some(GateState::Open { expires, .. }) = run.any_gate().map(|g| &g.state) {
-            times.push(*expires);
+        match run.any_gate().map(|g| &g.state) {
+            Some(GateState::Open { expires, .. }) if !run.rollout.given_up => times.push(*expires),
+            _ => {}
         }
         if run.counts.open > 0 {
             times.extend(run.rollout.paused_until());

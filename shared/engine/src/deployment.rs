@@ -13,6 +13,7 @@ use chrono::{DateTime, Utc};
 use slipway_domain::{
     event::{Actor, Outcome, PlanEvent, Recorded},
     id::{DeploymentId, TaskKey},
+    manifest::ResultCondition,
     name::{ProjectName, StepName, TargetName},
     plan::Plan,
     release::{Request, Retries},
@@ -115,6 +116,15 @@ impl Progress {
         }
     }
 
+    /// The deployment is to stop; its `always` steps go on.
+    fn give_up(&mut self) {
+        for (planned, run) in self.plan.steps.iter().zip(&mut self.steps) {
+            if planned.step.when.result != ResultCondition::Always && !run.is_settled() {
+                run.rollout.give_up();
+            }
+        }
+    }
+
     /// The place of a step in the plan.
     pub fn position(&self, step: &StepName) -> Option<usize> {
         self.index.get(step).copied()
@@ -206,6 +216,7 @@ impl Deployment {
             (PlanEvent::CancelRequested { reason }, _) => {
                 if self.cancel.is_none() {
                     self.cancel = Some(CancelRequest { by: actor.clone(), reason: reason.clone() });
+                    self.progress.iter_mut().for_each(Progress::give_up);
                 }
             }
             (PlanEvent::Finished { outcome, reason }, Actor::Planner { .. }) => {

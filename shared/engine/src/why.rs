@@ -41,22 +41,39 @@ pub fn why(state: &State, deployment: &Deployment, now: DateTime<Utc>) -> Vec<Wa
         let name = progress.plan.steps[i].name();
         match ready::readiness(deployment, progress, i) {
             Readiness::Waiting => waiting.push(step(name, needs(progress, i))),
-            Readiness::Skip(_) => waiting.push(step(name, WaitingReason::Planner)),
+            Readiness::Skip(_) => {
+                let before = waiting.len();
+                waiting.extend(tasks(state, deployment, name, run.tasks.iter().filter(|t| t.takes_place()), now));
+                if waiting.len() == before {
+                    waiting.push(step(name, WaitingReason::Planner));
+                }
+            }
             Readiness::Run => match &run.gate {
                 Some(gate) => waiting.push(step(name, asked(&approval_rule(progress, i), gate))),
                 None => {
                     let open = |gate: &&Gate| matches!(gate.state, GateState::Open { .. });
                     let look = run.rollout.look.as_ref().filter(open);
                     waiting.extend(look.map(|gate| step(name, asked(&approval_rule(progress, i), gate))));
-                    waiting.extend(run.tasks.iter().filter_map(|task| {
-                        let reason = task_reason(state, deployment, name, task, now)?;
-                        Some(Waiting { step: Some(name.clone()), target: Some(task.target.clone()), reason })
-                    }));
+                    waiting.extend(tasks(state, deployment, name, &run.tasks, now));
                 }
             },
         }
     }
     waiting
+}
+
+/// What each of a step's tasks waits for.
+fn tasks<'a>(
+    state: &'a State,
+    deployment: &'a Deployment,
+    name: &'a StepName,
+    tasks: impl IntoIterator<Item = &'a Task>,
+    now: DateTime<Utc>,
+) -> impl Iterator<Item = Waiting> {
+    tasks.into_iter().filter_map(move |task| {
+        let reason = task_reason(state, deployment, name, task, now)?;
+        Some(Waiting { step: Some(name.clone()), target: Some(task.target.clone()), reason })
+    })
 }
 
 fn whole(reason: WaitingReason) -> Waiting {

@@ -51,9 +51,9 @@ fn time(seconds: u64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_700_000_000, 0).unwrap() + TimeDelta::seconds(i64::try_from(seconds).unwrap())
 }
 
-fn request(n: u128, project_name: &str) -> Request {
+fn request(n: u128, project_name: &str, steps: &str) -> Request {
     let text = format!(
-        "kind: Project\nname: {project_name}\nlifecycle: l\npackages: {{web: {{feed: local, image: shop/web}}}}\n{STEPS}"
+        "kind: Project\nname: {project_name}\nlifecycle: l\npackages: {{web: {{feed: local, image: shop/web}}}}\n{steps}"
     );
     let Manifest::Project(project) = parse(None, &text).unwrap().remove(0) else { panic!("a project") };
     let digest = Digest::new(format!("sha256:{}", "a".repeat(64))).unwrap();
@@ -102,11 +102,21 @@ impl Told {
         Self::of(["shop", "shop"])
     }
 
-    /// The same, of two projects.
+    /// The same, with a canary that people look at; that of the second deployment is not wanted.
+    pub fn canary() -> Self {
+        let rolling = "{window: 2, canary: 1, then: {approval: {teams: [ops], timeout: 10m}}}";
+        Self::tell(["shop", "shop"], &STEPS.replace("{window: 1}", rolling))
+    }
+
+    /// Two deployments, of two projects.
     pub fn of(projects: [&str; 2]) -> Self {
+        Self::tell(projects, STEPS)
+    }
+
+    fn tell(projects: [&str; 2], steps: &str) -> Self {
         let mut told = Self::default();
         for (n, project) in (1..).zip(projects) {
-            let request = request(n, project);
+            let request = request(n, project, steps);
             let event = PlanEvent::Requested { request: Box::new(request.clone()) };
             told.append(Address::Plan(request.id), Events::Plan(vec![event]), request.requested_by);
         }
@@ -146,16 +156,11 @@ impl Told {
         let Entry::Gate(envelope) = &last.entry else { panic!("an opening") };
         let GateEvent::Opened { plan_digest, .. } = &envelope.events[0] else { panic!("an opening") };
         let person = "ana".parse().unwrap();
-        let vote = GateEvent::Voted {
-            opened: last.seq,
-            plan_digest: plan_digest.clone(),
-            person,
-            verdict: Verdict::Approve,
-            note: None,
-        };
-        let address = Address::Gate(id, "sign-off".parse().unwrap(), GateScope::All);
+        let unwanted = last.address == Address::Gate(id, "web".parse().unwrap(), GateScope::All) && id.0.as_u128() == 2;
+        let verdict = if unwanted { Verdict::Reject } else { Verdict::Approve };
+        let vote = GateEvent::Voted { opened: last.seq, plan_digest: plan_digest.clone(), person, verdict, note: None };
         self.append(
-            address,
+            last.address,
             Events::Gate(vec![vote]),
             Actor::Person { name: "ana".parse().unwrap(), via: "api".into() },
         );
@@ -175,43 +180,46 @@ impl Told {
         let fails = key.step.as_str() == "job" && attempt == 1;
         let container = format!("{id}-{key}-{epoch}");
         let place = format!("shop/test/{}/{}", key.step, key.target);
-        let at = time(self.seconds);
-        let mut line = |effect| {
-            let (deployment, task) = (id, key.clone());
-            self.journal.lines.push(Line {
-                at,
-                boot: boot(),
-                deployment,
-                task,
-                attempt,
-                epoch,
-                what: What::Effect(effect),
-            });
-        };
-        match doorbell.order.work {
-            Work::Sql(_) if id.0.as_u128() == 1 => {
-                line(Effect::Apply { database: "shop/test".into(), file: "1.sql".into() })
-            }
-            Work::Sql(_) => {}
-            _ => {
-                line(Effect::Create { container: container.clone(), place });
-                line(Effect::Run { container: container.clone(), code: i32::from(fails) });
-                if fails {
-                    line(Effect::Remove { container });
-                } else if key.step.as_str() == "web" && id.0.as_u128() == 2 {
-                    let first = self.journal.effects().find_map(|(other, effect)| match effect {
-                        Effect::Create { container, .. } if other.task == *key && other.deployment != id => {
-                            Some(container.clone())
-                        }
-                        _ => None,
-                    });
-                    self.journal.lines.push(Line {
-                        what: What::Effect(Effect::Remove { container: first.unwrap() }),
-                        ..self.journal.lines.last().unwrap().clone()
-                    });
+        let made = |journal: &Journal, own: bool| {
+            journal.effects().find_map(|(line, effect)| match effect {
+                Effect::Create { container, .. } if line.task == *key && (line.deployment == id) == own => {
+                    Some(container.clone())
                 }
+                _ => None,
+            })
+        };
+        let before = made(&self.journal, false).filter(|_| key.step.as_str() == "web" && id.0.as_u128() == 2);
+        let effects = match doorbell.order.work {
+            Work::Sql(_) if id.0.as_u128() == 1 => {
+                vec![Effect::Apply { database: "shop/test".into(), file: "1.sql".into() }]
             }
-        }
+            Work::Sql(_) => Vec::new(),
+            _ if doorbell.restore => {
+                let own = made(&self.journal, true).unwrap();
+                let old = before.map(|container| Effect::Park { container, parked: false });
+                [Effect::Remove { container: own }].into_iter().chain(old).collect()
+            }
+            work => {
+                let keeps = matches!(work, Work::DockerRun(work) if work.keep_predecessor);
+                let gone = if fails { Some(container.clone()) } else { before };
+                let retired = gone.map(|container| match keeps {
+                    true => Effect::Park { container, parked: true },
+                    false => Effect::Remove { container },
+                });
+                let made = Effect::Create { container: container.clone(), place };
+                let ran = Effect::Run { container, code: i32::from(fails) };
+                [made, ran].into_iter().chain(retired).collect()
+            }
+        };
+        self.journal.lines.extend(effects.into_iter().map(|effect| Line {
+            at: time(self.seconds),
+            boot: boot(),
+            deployment: id,
+            task: key.clone(),
+            attempt,
+            epoch,
+            what: What::Effect(effect),
+        }));
         let end = match fails {
             true => TaskEvent::Failed { cause: Failure::step("bad luck") },
             false => TaskEvent::Succeeded { outputs: Outputs::new() },

@@ -100,7 +100,9 @@ fn open_gate(
         return Err(Problem::unprocessable("wrong-verdict", detail));
     }
     match &gate.state {
-        gate::GateState::Open { opened, plan_digest, .. } if deployment.end.is_none() => {
+        gate::GateState::Open { opened, plan_digest, .. }
+            if deployment.end.is_none() && !given_up(deployment, step) =>
+        {
             Ok((*opened, plan_digest.clone()))
         }
         gate::GateState::Decided { verdict, reason, .. } => {
@@ -108,6 +110,13 @@ fn open_gate(
         }
         _ => Err(Problem::refusal("gate-closed", format!("`{step}` is not waiting for anybody now"))),
     }
+}
+
+/// Whether the step asks nobody any more, because its deployment is to stop.
+fn given_up(deployment: &Deployment, step: &StepName) -> bool {
+    let progress = deployment.progress.as_ref();
+    let run = progress.and_then(|progress| Some(&progress.steps[progress.position(step)?]));
+    run.is_some_and(|run| run.rollout.given_up)
 }
 
 /// The gate of an approval step, or of one failed task, with its rule.

@@ -104,11 +104,12 @@ fn skippable(task: &Task) -> bool {
 fn taken_back(deployment: &Deployment, step: &Step, run: &StepRun, events: &mut Vec<PlanEvent>) {
     if run.owes_restore() {
         let targets = run.tasks.iter().filter(|task| task.can_be_restored()).map(|task| task.target.clone()).collect();
-        let bad = run.tasks.iter().find(|task| task.is_bad() && task.restoring.is_none());
-        let reason = match (run.rollout.rejection(), bad) {
-            (Some(reason), _) => reason.to_owned(),
-            (None, Some(task)) => format!("the step failed on {}", task.target),
-            (None, None) => "the step failed".to_owned(),
+        let failed = |task: &&Task| task.is_bad() && task.restoring.is_none() && task.state != TaskState::Cancelled;
+        let reason = match (run.rollout.rejection(), run.tasks.iter().find(failed), &deployment.cancel) {
+            (Some(reason), ..) => reason.to_owned(),
+            (None, Some(task), _) => format!("the step failed on {}", task.target),
+            (None, None, Some(cancel)) => format!("the deployment was cancelled by {}", cancel.by),
+            (None, None, None) => "the step failed".to_owned(),
         };
         events.push(PlanEvent::RestoreScheduled { step: step.name.clone(), targets, reason });
     }

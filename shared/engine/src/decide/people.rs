@@ -15,7 +15,7 @@ pub(super) fn gates(deployment: &Deployment, progress: &Progress, now: DateTime<
     for (i, run) in progress.steps.iter().enumerate() {
         let approval = approval(&progress.plan.steps[i].step, run.tasks.len());
         let Some((gate, approval)) = run.any_gate().zip(approval) else { continue };
-        if run.skipped.is_some() || run.is_settled() {
+        if run.skipped.is_some() || run.is_settled() || run.rollout.given_up {
             continue;
         }
         let rule = Rule::approval(approval);

@@ -19,6 +19,8 @@ pub struct Rollout {
     pub look: Option<Gate>,
     /// When the last of its tasks ended.
     pub last_end: Option<DateTime<Utc>>,
+    /// The deployment was cancelled before it was through, and what it did shall not stay.
+    pub given_up: bool,
     pause: Option<TimeDelta>,
     /// What it does can be taken back.
     can_restore: bool,
@@ -45,6 +47,7 @@ impl Rollout {
             canaries: rolling.canaries(targets),
             look: rolling.look(targets).map(|_| Gate::new()),
             last_end: None,
+            given_up: false,
             pause: rolling.pause.map(crate::decide::delta),
             can_restore: matches!(step.action, Action::DockerRun(_)),
             restores_above: restores.then_some(rolling.max_failures as usize),
@@ -97,7 +100,15 @@ impl Rollout {
     /// Whether what the step did is to be taken back.
     pub fn takes_back(&self, counts: &Counts) -> bool {
         let too_many = |tolerated: usize| counts.bad > tolerated || counts.canaries_bad > 0;
-        self.can_restore && (self.rejection().is_some() || self.restores_above.is_some_and(too_many))
+        let unwanted = self.can_restore && (self.rejection().is_some() || self.restores_above.is_some_and(too_many));
+        unwanted || self.given_up
+    }
+
+    /// The deployment is to stop: a canary that people still look at shall not stay, nor what a step did that
+    /// takes back what it can not finish.
+    pub(crate) fn give_up(&mut self) {
+        let asked = self.look.as_ref().is_some_and(|gate| matches!(gate.state, GateState::Open { .. }));
+        self.given_up = self.can_restore && (asked || self.restores_above.is_some());
     }
 
     /// Whether the old container of the target at this place may still be needed after the new one is good.

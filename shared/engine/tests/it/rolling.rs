@@ -153,6 +153,43 @@ fn too_many_failures_take_back_what_the_others_did_also_after_a_cancel() {
 }
 
 #[test]
+fn a_cancel_takes_back_a_canary_that_people_still_look_at() {
+    let (mut world, id) = World::with(request("x", &body(LOOK), targets(3, 1)));
+    world.settle();
+    world.succeed(id, "web@web-01");
+    world.settle();
+    world.plan(id, person("ana"), PlanEvent::CancelRequested { reason: "enough".into() });
+    assert_eq!(world.due(id), ["web@web-01"], "to be taken back");
+    let waits = slipway_engine::why::why(&world.state, world.state.get(id).unwrap(), at(0));
+    assert!(waits.iter().any(|w| w.target.as_ref().is_some_and(|t| t.as_str() == "web-01")), "{waits:?}");
+    world.vote(id, "web", "ana", Verdict::Approve, false);
+    assert_eq!(world.due(id), ["web@web-01"], "it is too late for a yes");
+    assert_eq!(wake(&world.state, id), Some(at(600 + 30)), "nobody is waited for any more");
+    world.succeed_again(id, "web@web-01", 2);
+    assert_eq!(world.end(id), "cancelled: cancelled by ana: enough");
+    let view = slipway_engine::view::deployment(world.state.get(id).unwrap(), 0);
+    assert_eq!(view.steps[0].gate.as_ref().unwrap().decided, None, "nobody decided");
+    assert_eq!(view.steps[0].tasks[0].message.as_deref(), Some("taken back: the deployment was cancelled by ana"));
+}
+
+#[test]
+fn a_cancel_between_two_targets_takes_back_what_the_step_did_where_it_says_so() {
+    for (on_failure, restored) in [("restore", true), ("stop", false)] {
+        let rolling = format!("{{window: 1, pause: 60s, on-failure: {on_failure}}}");
+        let (mut world, id) = World::with(request("x", &body(&rolling), targets(2, 1)));
+        world.settle();
+        world.succeed(id, "web@web-01");
+        world.settle();
+        world.plan(id, person("ana"), PlanEvent::CancelRequested { reason: "enough".into() });
+        if restored {
+            assert_eq!(world.due(id), ["web@web-01"], "to be taken back");
+            world.succeed_again(id, "web@web-01", 2);
+        }
+        assert_eq!(world.end(id), "cancelled: cancelled by ana: enough");
+    }
+}
+
+#[test]
 fn a_lone_target_has_no_canary_and_nobody_is_asked() {
     let (mut world, id) = World::with(request("x", &body(LOOK), targets(1, 1)));
     assert_eq!(world.due(id), ["web@web-01"]);

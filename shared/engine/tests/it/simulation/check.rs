@@ -15,7 +15,7 @@ use slipway_domain::{
 use slipway_engine::{
     State,
     deployment::{Deployment, Progress, Task, TaskState, rollout},
-    gate::GateState,
+    gate::{Gate, GateState},
     ready, view,
 };
 
@@ -331,9 +331,19 @@ fn canary(progress: &Progress, i: usize, rolling: &Rolling) {
         let approved = |state: &GateState| matches!(state, GateState::Decided { verdict: Verdict::Approve, .. });
         assert!(look.is_none_or(approved), "others began without approval");
     }
-    let kept = run.tasks.iter().filter(|task| matches!(task.state, TaskState::Succeeded(_))).count();
-    if run.is_settled() && rolling.on_failure == OnFailure::Restore && ready::has_failed(progress, i) {
-        assert_eq!(kept, 0, "the step failed, and some targets have what it made");
+    if !run.is_settled() {
+        return;
+    }
+    let kept = |tasks: &[Task]| tasks.iter().filter(|task| task.can_be_restored()).count();
+    let unfinished = ready::has_failed(progress, i) || run.rollout.given_up;
+    if rolling.on_failure == OnFailure::Restore && unfinished {
+        assert_eq!(kept(&run.tasks), 0, "the step did not succeed, and some targets have what it made");
+    }
+    let unwanted = |gate: &Gate| {
+        matches!(gate.state, GateState::Open { .. } | GateState::Decided { verdict: Verdict::Reject, .. })
+    };
+    if run.rollout.look.as_ref().is_some_and(unwanted) {
+        assert_eq!(kept(canary), 0, "a canary stayed that nobody approved");
     }
 }
 
