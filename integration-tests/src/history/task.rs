@@ -145,6 +145,8 @@ impl Task {
             }
             TaskEvent::CancelIssued => self.cancel(),
             TaskEvent::Checkpoint { .. } => self.held_by(actor).map(drop),
+            TaskEvent::Told { .. } if self.place == Place::Held => Ok(()),
+            TaskEvent::Told { .. } => Err((Rule::EndsOnce, format!("it was told something while {:?}", self.place))),
             TaskEvent::Failed { .. } if matches!(actor, Actor::Planner { .. }) && self.place == Place::Granted => {
                 self.lost = self.restoring;
                 self.place = last(patience.asks && !self.stop && !self.restoring);

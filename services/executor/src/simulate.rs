@@ -74,6 +74,7 @@ impl Scene<'_> {
         let kind = match &doorbell.order.work {
             // Nothing to simulate, and load tests want it to be instant.
             Work::Wait { span } => return steps::wait::perform(self.task, span.0).await,
+            Work::Demo { message } => return steps::demo::perform(self.task, message.as_deref()).await,
             Work::DockerRun(_) => "docker-run",
             Work::DockerJob(_) => "docker-job",
             Work::Sql(_) => "sql",
@@ -90,7 +91,7 @@ impl Scene<'_> {
             Work::DockerRun(work) => docker_run::perform(self, work).await,
             Work::DockerJob(work) => docker_job::perform(self, work).await,
             Work::Sql(work) => sql::perform(self, work).await,
-            Work::Wait { .. } | Work::Slack(_) | Work::Announce(_) => Ok(Outputs::new()),
+            Work::Wait { .. } | Work::Demo { .. } | Work::Slack(_) | Work::Announce(_) => Ok(Outputs::new()),
         };
         let end = match &result {
             Ok(_) => "succeeded",

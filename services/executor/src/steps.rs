@@ -1,5 +1,6 @@
 //! What each step kind does, one file per kind. Steps make no choices: the order is complete.
 
+pub mod demo;
 pub mod docker_job;
 pub mod docker_run;
 mod own;
@@ -53,6 +54,7 @@ async fn dispatch(task: &Task<'_>, work: &Work) -> Result<Outputs, Stop> {
         Work::DockerJob(job) => docker_job::perform(task, job).await,
         Work::Sql(sql) => sql::perform(task, sql).await,
         Work::Wait { span } => wait::perform(task, span.0).await,
+        Work::Demo { message } => demo::perform(task, message.as_deref()).await,
         Work::Slack(_) | Work::Announce(_) => Err(wrong_order(
             "an executor does not post messages; this task belongs to the notifier, so the plan is wrong",
         )),

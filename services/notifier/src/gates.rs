@@ -139,6 +139,7 @@ impl Gates {
                 | PlanEvent::RestoreScheduled { .. }
                 | PlanEvent::Paused { .. }
                 | PlanEvent::Resumed
+                | PlanEvent::Told { .. }
                 | PlanEvent::StepSkipped { target: Some(_), .. }
                 | PlanEvent::CancelRequested { .. } => {}
             }

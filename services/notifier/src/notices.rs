@@ -64,6 +64,7 @@ fn not_a_notice(work: &Work) -> Failure {
         Work::DockerJob(_) => "docker-job",
         Work::Sql(_) => "sql",
         Work::Wait { .. } => "wait",
+        Work::Demo { .. } => "demo",
         Work::Slack(_) | Work::Announce(_) => "notice",
     };
     let message = format!("the notifier posts messages, but it was ordered a {kind} task; the planner sent it astray");

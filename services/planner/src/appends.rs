@@ -84,7 +84,7 @@ async fn append(bus: Bus, address: Address, expected: u64, entry: Entry) -> Answ
     failpoint!(format!("planner.{}.before", word(&entry)));
     let answer = bus.append(&address, expected, &entry).await;
     failpoint!(format!("planner.{}.after", word(&entry)));
-    if let (Ok(Appended::Stored(_) | Appended::Mine(_)), Some((id, key))) = (&answer, stops(&address, &entry))
+    if let (Ok(Appended::Stored(_) | Appended::Mine(_)), Some((id, key))) = (&answer, nudged(&address, &entry))
         && let Err(error) = bus.nudge_cancel(id, &key).await
     {
         tracing::debug!(%error, "the holder was not nudged; it looks by itself");
@@ -99,14 +99,18 @@ fn word(entry: &Entry) -> String {
     last.unwrap_or("nothing").to_owned()
 }
 
-/// The task whose holder an entry tells to stop.
-fn stops(address: &Address, entry: &Entry) -> Option<(DeploymentId, TaskKey)> {
+/// The task whose holder an entry tells something.
+fn nudged(address: &Address, entry: &Entry) -> Option<(DeploymentId, TaskKey)> {
     match (address, entry) {
-        (Address::Task(id, key), Entry::Task(envelope)) if envelope.events.contains(&TaskEvent::CancelIssued) => {
+        (Address::Task(id, key), Entry::Task(envelope)) if envelope.events.iter().any(is_for_holder) => {
             Some((*id, key.clone()))
         }
         _ => None,
     }
+}
+
+fn is_for_holder(event: &TaskEvent) -> bool {
+    matches!(event, TaskEvent::CancelIssued | TaskEvent::Told { .. })
 }
 
 fn entry(events: Events, actor: Actor) -> Entry {

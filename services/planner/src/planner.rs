@@ -349,5 +349,8 @@ impl Planner {
 
 /// Whether an executor has one task less after it.
 fn frees_slot(event: &TaskEvent) -> bool {
-    !matches!(event, TaskEvent::Claimed { .. } | TaskEvent::Checkpoint { .. } | TaskEvent::CancelIssued)
+    !matches!(
+        event,
+        TaskEvent::Claimed { .. } | TaskEvent::Checkpoint { .. } | TaskEvent::CancelIssued | TaskEvent::Told { .. }
+    )
 }

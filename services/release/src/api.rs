@@ -41,6 +41,7 @@ pub fn router() -> Router<Shared> {
         .route("/api/v1/deployments/{id}/pause", post(deployments::pause))
         .route("/api/v1/deployments/{id}/resume", post(deployments::resume))
         .route("/api/v1/deployments/{id}/retry", post(deployments::retry))
+        .route("/api/v1/deployments/{id}/steps/{step}/go", post(deployments::go))
         .route("/api/v1/deployments/{id}/why", get(deployments::why))
         .route("/api/v1/deployments/{id}/gates/{step}", post(deployments::vote))
         .route("/api/v1/board", get(board::board))

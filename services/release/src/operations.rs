@@ -1,6 +1,7 @@
 //! What can be done, whoever asks: the API, a trigger or a page. A rule exists once.
 
 pub mod board;
+pub mod demo;
 pub mod deployments;
 pub mod freezes;
 pub mod gates;

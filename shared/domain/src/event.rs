@@ -157,6 +157,14 @@ pub enum PlanEvent {
     },
     /// It goes on. (release service)
     Resumed,
+    /// A `demo` step goes on: a person said so. (release service)
+    Told {
+        /// The task.
+        task: TaskKey,
+        /// It shall end as failed.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        fail: bool,
+    },
     /// It is over. (planner)
     Finished {
         /// How it ended.
@@ -251,6 +259,12 @@ pub enum TaskEvent {
     },
     /// The holder shall stop. Ends a task that nobody claimed. (planner)
     CancelIssued,
+    /// What a person told a `demo` step, passed on to its holder. (planner)
+    Told {
+        /// It shall end as failed.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        fail: bool,
+    },
 }
 
 /// Why a task failed.

@@ -93,6 +93,12 @@ pub enum Work {
         /// How long.
         span: Span,
     },
+    /// Hold until told.
+    Demo {
+        /// For whoever reads the output.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+    },
 }
 
 /// See [`Work::DockerRun`].

@@ -213,6 +213,9 @@ impl Deployment {
                 self.pause = Some(CancelRequest { by: actor.clone(), reason: reason.clone() });
             }
             (PlanEvent::Resumed, Actor::Person { .. }) => self.pause = None,
+            (PlanEvent::Told { task, fail }, Actor::Person { .. }) => {
+                self.change_task(task, |task| task.tell(*fail))?;
+            }
             (PlanEvent::CancelRequested { reason }, _) => {
                 if self.cancel.is_none() {
                     self.cancel = Some(CancelRequest { by: actor.clone(), reason: reason.clone() });

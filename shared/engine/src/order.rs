@@ -162,6 +162,9 @@ fn work(
             Work::Slack(PostSlack { channel: renderer.render(&slack.channel)?, text: renderer.render(&slack.text)? })
         }
         Action::Wait(span) => Work::Wait { span: *span },
+        Action::Demo(demo) => {
+            Work::Demo { message: demo.message.as_deref().map(|text| renderer.render(text)).transpose()? }
+        }
         Action::Approval(_) => return Err("an approval has no task but its announcement".to_owned()),
     })
 }
@@ -269,6 +272,7 @@ pub fn texts(step: &Step) -> Vec<&str> {
         }
         Action::Slack(slack) => texts.extend([slack.channel.as_str(), slack.text.as_str()]),
         Action::Wait(_) => {}
+        Action::Demo(demo) => texts.extend(demo.message.as_deref()),
     }
     texts
 }
@@ -279,6 +283,6 @@ pub fn packages(action: &Action) -> Vec<&PackageName> {
         Action::DockerRun(run) => vec![&run.package],
         Action::DockerJob(run) => vec![&run.package],
         Action::Sql(sql) => sql.package.iter().collect(),
-        Action::Approval(_) | Action::Slack(_) | Action::Wait(_) => Vec::new(),
+        Action::Approval(_) | Action::Slack(_) | Action::Wait(_) | Action::Demo(_) => Vec::new(),
     }
 }

@@ -250,6 +250,7 @@ fn plan_text(event: &PlanEvent) -> String {
         }
         PlanEvent::Paused { reason } => format!("paused: {reason}"),
         PlanEvent::Resumed => "resumed".to_owned(),
+        PlanEvent::Told { task, fail } => format!("{task} is told to {}", if *fail { "fail" } else { "go on" }),
         PlanEvent::CancelRequested { reason } => format!("cancel requested: {reason}"),
         PlanEvent::Finished { outcome: Outcome::Succeeded, .. } => "finished: succeeded".to_owned(),
         PlanEvent::Finished { outcome, reason } => {
@@ -268,6 +269,7 @@ fn task_text(event: &TaskEvent) -> String {
         TaskEvent::Cancelled => "cancelled".to_owned(),
         TaskEvent::LeaseExpired { reason } => format!("lost its executor: {reason}"),
         TaskEvent::CancelIssued => "told to stop".to_owned(),
+        TaskEvent::Told { fail } => format!("told to {}", if *fail { "fail" } else { "go on" }),
     }
 }
 

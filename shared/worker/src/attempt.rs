@@ -82,8 +82,7 @@ async fn claim_and_work<P: Perform>(shared: Arc<Shared<P>>, doorbell: Doorbell, 
     tracing::Span::current().record("epoch", epoch);
     tracing::info!(epoch, adopt = doorbell.adopt, stop = doorbell.stop, "claimed");
     let tokens = Tokens::default();
-    let (cancelled, fenced) = (tokens.cancelled.clone(), tokens.fenced.clone());
-    let chain = Chain::new(shared.bus.clone(), address, shared.actor.clone(), (epoch, sent), cancelled, fenced);
+    let chain = Chain::new(shared.bus.clone(), address, shared.actor.clone(), (epoch, sent), tokens.clone());
     let held = Arc::new(Held::new(shared.bus.clone(), &doorbell, epoch, chain, tokens, look));
     let began = Instant::now();
     let pump = AbortOnDropHandle::new(tokio::spawn(held.output.clone().pump()));

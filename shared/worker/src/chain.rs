@@ -1,15 +1,19 @@
 //! The subject of a held task as its holder sees it: the head it appends to, and when it last proved
 //! that it still holds.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use chrono::Utc;
 use slipway_bus::{Appended, Bus, BusError};
 use slipway_domain::event::{Actor, Address, Entry, Envelope, Recorded, SCHEMA, TaskEvent};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::Fenced;
+use crate::{Fenced, held::Tokens};
 
 /// An effect may begin only this long after a stored append was sent.
 const FRESH: Duration = Duration::from_secs(2);
@@ -28,6 +32,7 @@ pub(crate) struct Chain {
     confirmed: Instant,
     cancelled: CancellationToken,
     fenced: CancellationToken,
+    told: Arc<watch::Sender<Option<bool>>>,
     cancel_issued: bool,
     /// How often in a row the log did not show the claim.
     misses: u32,
@@ -52,14 +57,7 @@ impl Chain {
         Ok(appended.seq().map_or(Claim::Lost, |epoch| Claim::Won { epoch, sent }))
     }
 
-    pub(crate) fn new(
-        bus: Bus,
-        address: Address,
-        actor: Actor,
-        (epoch, sent): (u64, Instant),
-        cancelled: CancellationToken,
-        fenced: CancellationToken,
-    ) -> Self {
+    pub(crate) fn new(bus: Bus, address: Address, actor: Actor, (epoch, sent): (u64, Instant), tokens: Tokens) -> Self {
         Self {
             bus,
             address,
@@ -67,8 +65,9 @@ impl Chain {
             epoch,
             head: epoch,
             confirmed: sent,
-            cancelled,
-            fenced,
+            cancelled: tokens.cancelled,
+            fenced: tokens.fenced,
+            told: tokens.told,
             cancel_issued: false,
             misses: 0,
         }
@@ -168,6 +167,7 @@ impl Chain {
                     self.cancel_issued = true;
                     self.cancelled.cancel();
                 }
+                TaskEvent::Told { fail } => drop(self.told.send_replace(Some(*fail))),
                 TaskEvent::Checkpoint { .. } => {}
                 // Whatever else another one wrote, it ended this claim.
                 _ => self.fenced.cancel(),

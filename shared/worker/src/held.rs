@@ -13,7 +13,7 @@ use slipway_domain::{
     secret::{self, SecretRef},
 };
 use slipway_service::failpoint;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Fenced, Stream, chain::Chain, mask::Masker, output::Output};
@@ -29,6 +29,7 @@ pub struct Held {
     bus: Bus,
     cancelled: CancellationToken,
     fenced: CancellationToken,
+    told: Arc<watch::Sender<Option<bool>>>,
     secrets: OnceLock<BTreeMap<SecretRef, String>>,
     pub(crate) chain: tokio::sync::Mutex<Chain>,
     pub(crate) output: Arc<Output>,
@@ -68,6 +69,7 @@ impl Held {
             bus,
             cancelled: tokens.cancelled,
             fenced: tokens.fenced,
+            told: tokens.told,
             secrets: OnceLock::new(),
             chain: tokio::sync::Mutex::new(chain),
             output,
@@ -154,6 +156,13 @@ impl Held {
         &self.fenced
     }
 
+    /// Waits until a person tells the task how to end; whether as failed.
+    pub async fn told(&self) -> bool {
+        let mut told = self.told.subscribe();
+        // The sender lives as long as the claim.
+        told.wait_for(Option::is_some).await.ok().and_then(|told| *told).unwrap_or_default()
+    }
+
     /// Tells people something, beside what the step prints.
     pub fn say(&self, text: impl Into<String>) {
         self.output.say(&text.into());
@@ -198,4 +207,6 @@ impl Held {
 pub(crate) struct Tokens {
     pub(crate) cancelled: CancellationToken,
     pub(crate) fenced: CancellationToken,
+    /// Whether the task was told to fail, once it was told anything.
+    pub(crate) told: Arc<watch::Sender<Option<bool>>>,
 }

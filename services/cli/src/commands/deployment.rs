@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use futures::StreamExt as _;
 use serde::Serialize;
 use slipway_domain::{
-    api::{Accepted, Cancel, DeploymentSummary, DeploymentView, LogLine, Status, Waiting},
+    api::{Accepted, Cancel, DeploymentSummary, DeploymentView, Go, LogLine, Status, Waiting},
     name::{EnvironmentName, ProjectName, StepName, TargetName},
 };
 
@@ -48,6 +48,8 @@ pub enum Deployment {
         /// Deployment: its id, or the beginning of it
         deployment: String,
     },
+    /// Tell a step of kind demo to go on
+    Go(GoArgs),
     /// Say for each thing that waits what it waits for
     Why {
         /// Deployment: its id, or the beginning of it
@@ -101,6 +103,20 @@ pub struct CancelArgs {
     reason: Option<String>,
 }
 
+#[derive(Debug, Args)]
+pub struct GoArgs {
+    /// Deployment: its id, or the beginning of it
+    deployment: String,
+    /// The step
+    step: StepName,
+    /// On this target, if the step holds on several
+    #[arg(long)]
+    target: Option<TargetName>,
+    /// Let it fail
+    #[arg(long)]
+    fail: bool,
+}
+
 fn path(deployment: &str) -> String {
     format!("/api/v1/deployments/{}", segment(deployment))
 }
@@ -126,6 +142,11 @@ impl Deployment {
                 let body = Cancel { reason: args.reason };
                 ask(shared, &client, &args.deployment, "pause", &body, "paused: what runs goes on, nothing new starts")
                     .await
+            }
+            Self::Go(args) => {
+                let body = Go { target: args.target, fail: args.fail };
+                let verb = format!("steps/{}/go", args.step);
+                ask(shared, &client, &args.deployment, &verb, &body, "the step is told").await
             }
             Self::Resume { deployment } => ask(shared, &client, &deployment, "resume", &(), "resumed").await,
             Self::Retry { deployment } => {

@@ -8,8 +8,8 @@ use axum::{
 use serde::Deserialize;
 use slipway_domain::{
     api::{
-        Accepted, AcceptedDeployment, Cancel, CastVote, CreateDeployment, DeploymentSummary, DeploymentView, PlanView,
-        Right, Waiting,
+        Accepted, AcceptedDeployment, Cancel, CastVote, CreateDeployment, DeploymentSummary, DeploymentView, Go,
+        PlanView, Right, Waiting,
     },
     event::{Actor, Outcome},
     id::DeploymentId,
@@ -25,6 +25,7 @@ use crate::{
     app::{App, Shared},
     auth::Person,
     operations::{
+        demo,
         deployments::{self as operations, Idempotency},
         freezes, gates,
     },
@@ -151,6 +152,16 @@ pub async fn pause(
 pub async fn resume(State(app): State<Shared>, person: Person, Path(text): Path<String>) -> Taken {
     let (id, actor) = spoken_of(&app, &person, &text).await?;
     taken(operations::resume(&app, id, actor).await?)
+}
+
+pub async fn go(
+    State(app): State<Shared>,
+    person: Person,
+    Path((text, step)): Path<(String, StepName)>,
+    Json(body): Json<Go>,
+) -> Taken {
+    let (id, actor) = spoken_of(&app, &person, &text).await?;
+    taken(demo::go(&app, id, step, body, actor).await?)
 }
 
 pub async fn retry(State(app): State<Shared>, person: Person, Path(text): Path<String>) -> Taken {

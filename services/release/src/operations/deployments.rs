@@ -158,7 +158,7 @@ fn no_reason() -> String {
 }
 
 /// Writes what a person says about an unfinished deployment, unless it holds already.
-async fn say(
+pub(super) async fn say(
     app: &App,
     id: DeploymentId,
     actor: Actor,
@@ -189,7 +189,7 @@ async fn say(
 }
 
 /// An ended deployment may be forgotten in memory; its row tells.
-async fn over_or_unknown(app: &App, id: DeploymentId) -> Problem {
+pub(super) async fn over_or_unknown(app: &App, id: DeploymentId) -> Problem {
     match app.store.deployment(id).await {
         Ok(Some(view)) => {
             let outcome = view.summary.outcome.map_or("over", Outcome::as_str);

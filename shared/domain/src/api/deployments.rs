@@ -292,6 +292,18 @@ pub struct Cancel {
     pub reason: Option<String>,
 }
 
+/// Body of `POST /api/v1/deployments/{id}/steps/{step}/go`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Go {
+    /// The target on which it goes on, if the step holds on several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<TargetName>,
+    /// It shall end as failed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fail: bool,
+}
+
 /// One line of `…/logs`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LogLine {

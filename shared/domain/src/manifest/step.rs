@@ -48,10 +48,12 @@ pub enum Action {
     Slack(Slack),
     /// Pause.
     Wait(Span),
+    /// Hold until a person says go on, to rehearse a recovery.
+    Demo(Demo),
 }
 
 /// The step kinds, as written.
-pub const KINDS: [&str; 6] = ["docker-run", "docker-job", "sql", "approval", "slack", "wait"];
+pub const KINDS: [&str; 7] = ["docker-run", "docker-job", "sql", "approval", "slack", "wait", "demo"];
 
 impl Action {
     /// The kind, as written.
@@ -63,6 +65,7 @@ impl Action {
             Self::Approval(_) => "approval",
             Self::Slack(_) => "slack",
             Self::Wait(_) => "wait",
+            Self::Demo(_) => "demo",
         }
     }
 }
@@ -96,6 +99,8 @@ struct StepFields {
     slack: Option<Slack>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     wait: Option<Span>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    demo: Option<Demo>,
 }
 
 impl TryFrom<StepFields> for Step {
@@ -109,6 +114,7 @@ impl TryFrom<StepFields> for Step {
             f.approval.map(Action::Approval),
             f.slack.map(Action::Slack),
             f.wait.map(Action::Wait),
+            f.demo.map(Action::Demo),
         ]
         .into_iter()
         .flatten()
@@ -157,6 +163,7 @@ impl From<Step> for StepFields {
             approval: None,
             slack: None,
             wait: None,
+            demo: None,
         };
         match step.action {
             Action::DockerRun(a) => fields.docker_run = Some(a),
@@ -165,6 +172,7 @@ impl From<Step> for StepFields {
             Action::Approval(a) => fields.approval = Some(a),
             Action::Slack(a) => fields.slack = Some(a),
             Action::Wait(a) => fields.wait = Some(a),
+            Action::Demo(a) => fields.demo = Some(a),
         }
         fields
     }
@@ -379,4 +387,13 @@ pub struct Slack {
     pub channel: String,
     /// The message.
     pub text: String,
+}
+
+/// Hold until a person says go on.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Demo {
+    /// What is to be tried meanwhile, for whoever reads the output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }

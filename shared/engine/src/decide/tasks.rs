@@ -55,6 +55,9 @@ fn end_of(step: &Step, task: &Task, stop: bool, now: DateTime<Utc>) -> Option<Ta
         TaskState::Granted { stop: false, .. } | TaskState::Running { cancelling: false, .. } if stop => {
             Some(TaskEvent::CancelIssued)
         }
+        TaskState::Running { .. } if task.told.is_some_and(|told| !told.passed_on) => {
+            task.told.map(|told| TaskEvent::Told { fail: told.fail })
+        }
         TaskState::Granted { .. } if task.lost >= MAX_LOST => failed(
             FailureKind::CrashLoop,
             format!("its executors were lost {} times while they worked on it", task.lost),

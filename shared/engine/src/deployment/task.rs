@@ -44,6 +44,17 @@ pub struct Task {
     pub restoring: Option<String>,
     /// An earlier deployment did it; there is nothing of this one to take back.
     pub inherited: bool,
+    /// What a person told a `demo` step.
+    pub told: Option<Told>,
+}
+
+/// What a person told a `demo` step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// It shall end as failed.
+    pub fail: bool,
+    /// The holder knows.
+    pub passed_on: bool,
 }
 
 /// What the rules of a step make of a failed attempt.
@@ -128,6 +139,7 @@ impl Task {
             guidance: Gate::new(),
             restoring: None,
             inherited: false,
+            told: None,
         }
     }
 
@@ -173,6 +185,13 @@ impl Task {
     pub(crate) fn schedule_retry(&mut self, not_before: DateTime<Utc>) {
         if let TaskState::FailedAttempt(failure) = &self.state {
             self.state = TaskState::RetryAt(not_before, failure.clone());
+        }
+    }
+
+    /// A person told it how to end; it holds until this attempt has ended.
+    pub(crate) fn tell(&mut self, fail: bool) {
+        if self.takes_slot() {
+            self.told = Some(Told { fail, passed_on: false });
         }
     }
 
@@ -226,6 +245,7 @@ impl Task {
                 self.holder = Some(holder.clone());
                 self.claimed_at = Some(at);
                 self.ended_at = None;
+                self.told = self.told.map(|told| Told { passed_on: false, ..told });
                 let claim = Claim { epoch: seq, holder: holder.clone(), boot: *boot, key: key.clone(), at };
                 let cancelling = matches!(self.state, Granted { stop: true, .. });
                 Running { claim, cancelling }
@@ -249,6 +269,10 @@ impl Task {
             }
             (Granted { stop: false, .. }, TaskEvent::Failed { cause }) if !by_holder => last_failure(rules, cause),
             (Granted { stop: true, .. }, TaskEvent::Failed { cause }) if !by_holder => TaskState::Failed(cause.clone()),
+            (Running { .. }, TaskEvent::Told { fail }) if !by_holder => {
+                self.told = Some(Told { fail: *fail, passed_on: true });
+                self.state.clone()
+            }
             (Running { claim, .. }, TaskEvent::CancelIssued) if !by_holder => {
                 Running { claim: claim.clone(), cancelling: true }
             }
@@ -266,6 +290,9 @@ impl Task {
         };
         self.state = next;
         self.head = seq;
+        if !self.takes_slot() {
+            self.told = None;
+        }
         if self.is_over() || matches!(self.state, FailedAttempt(_) | TaskState::Asking(_)) {
             self.ended_at = Some(at);
         }

@@ -71,6 +71,7 @@ fn histories_of_every_version_are_read_and_mean_what_they_meant() {
         write("v1-main", &main_story());
         write("v1-trouble", &trouble());
         write("v1-guidance", &guidance());
+        write("v1-demo", &demo());
     }
     let mut names: Vec<_> = std::fs::read_dir(folder())
         .unwrap()
@@ -179,5 +180,20 @@ fn guidance() -> World {
     world.succeed(second, "a@worker");
     assert!(world.end(first).starts_with("superseded"), "{}", world.end(first));
     assert_eq!(world.end(second), "succeeded");
+    world
+}
+
+/// A step that holds until it is told, at two holders.
+fn demo() -> World {
+    let body = "steps:\n  - {name: hold, demo: {message: 'on #{Environment}'}}";
+    let (mut world, id) = World::with(request("demo", body, targets(1, 1)));
+    world.settle();
+    world.claim(id, "hold@worker", 1);
+    let task = slipway_domain::id::TaskKey::new("hold".parse().unwrap(), "worker".parse().unwrap());
+    world.plan(id, person("ana"), PlanEvent::Told { task, fail: false });
+    world.write(id, "hold@worker", planner(), TaskEvent::LeaseExpired { reason: "gone".into() });
+    world.claim(id, "hold@worker", 2);
+    world.write(id, "hold@worker", holder("e", 1), TaskEvent::Succeeded { outputs: Default::default() });
+    assert_eq!(world.end(id), "succeeded");
     world
 }

@@ -4,6 +4,7 @@
 
 mod compiling;
 mod deciding;
+mod demo;
 mod fixture;
 mod freezing;
 mod golden;

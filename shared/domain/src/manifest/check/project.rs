@@ -169,7 +169,7 @@ fn check_action(project: &Project, step: &Step, messages: &mut Vec<String>) {
             }
             None
         }
-        Action::Slack(_) | Action::Wait(_) => None,
+        Action::Slack(_) | Action::Wait(_) | Action::Demo(_) => None,
     };
     messages.extend(package.and_then(|package| unknown_package(project, package)));
 }

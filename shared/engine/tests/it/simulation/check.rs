@@ -115,6 +115,7 @@ impl Facts {
                 self.claimed(state, key);
             }
             TaskEvent::Checkpoint { .. } => {}
+            TaskEvent::Told { .. } => assert!(self.held.contains(&name), "nobody holds {} who could be told", key.1),
             TaskEvent::CancelIssued => {
                 let (deployment, progress, i) = place(state, key);
                 let by_gate = is_announcement(progress, i, &key.1);

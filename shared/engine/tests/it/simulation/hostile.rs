@@ -199,14 +199,24 @@ impl Hostile {
         }
     }
 
-    /// Its write was lost: told to stop, it still holds and says that it did; anything else means fenced.
+    /// Its write was lost: told to stop, it still holds and says that it did; told to go on, it still holds; anything
+    /// else means fenced.
     fn look(&mut self, e: usize, address: &Address, held: &Held) {
-        let after = self.log.entries.iter().find(|r| r.address == *address && r.seq > held.head);
-        let Some(Entry::Task(envelope)) = after.map(|r| &r.entry) else { return };
-        if envelope.events == [TaskEvent::CancelIssued] {
-            let (seq, actor) = (after.unwrap().seq, holder(&self.executors[e].name, self.executors[e].boot));
-            self.log.append(address, seq, Events::Task(vec![TaskEvent::Cancelled]), actor);
+        let mut held = held.clone();
+        let after = self.log.entries.iter().filter(|r| r.address == *address && r.seq > held.head);
+        for recorded in after.cloned().collect::<Vec<_>>() {
+            let Entry::Task(envelope) = &recorded.entry else { return };
+            match envelope.events.as_slice() {
+                [TaskEvent::Told { .. }] => held.head = recorded.seq,
+                [TaskEvent::CancelIssued] => {
+                    let actor = holder(&self.executors[e].name, self.executors[e].boot);
+                    self.log.append(address, recorded.seq, Events::Task(vec![TaskEvent::Cancelled]), actor);
+                    return;
+                }
+                _ => return,
+            }
         }
+        self.executors[e].held.push(held);
     }
 
     fn ring(&mut self, p: usize) {
@@ -332,6 +342,15 @@ impl Hostile {
             Wish::Cancel => PlanEvent::CancelRequested { reason: "x".into() },
             Wish::Pause => PlanEvent::Paused { reason: "x".into() },
             Wish::Resume => PlanEvent::Resumed,
+            Wish::Tell => {
+                let Some(progress) = &deployment.progress else { return };
+                let name = |step: &slipway_domain::plan::PlannedStep| step.name().clone();
+                let tasks = progress.steps.iter().zip(&progress.plan.steps).flat_map(|(run, planned)| {
+                    run.tasks.iter().map(move |task| (TaskKey::new(name(planned), task.target.clone()), task))
+                });
+                let Some((task, _)) = tasks.into_iter().find(|(_, task)| task.takes_slot()) else { return };
+                PlanEvent::Told { task, fail: false }
+            }
         };
         let (address, head) = (Address::Plan(deployment.id()), deployment.plan_head);
         self.log.append(&address, head, Events::Plan(vec![event]), person("ana"));

@@ -104,6 +104,8 @@ pub enum Wish {
     Cancel,
     Pause,
     Resume,
+    /// Tells a step to go on, whether it holds or not.
+    Tell,
 }
 
 /// One thing that happens. Numbers choose among what is there, so a move fits every state.
@@ -223,7 +225,16 @@ fn draw(rng: &mut StdRng) -> Move {
             Move::Limit { total: limit(), production: limit(), frozen: rng.random_bool(0.3) }
         }
         _ => {
-            let wish = [Wish::Cancel, Wish::Pause, Wish::Pause, Wish::Resume, Wish::Resume, Wish::Resume];
+            let wish = [
+                Wish::Cancel,
+                Wish::Pause,
+                Wish::Pause,
+                Wish::Resume,
+                Wish::Resume,
+                Wish::Resume,
+                Wish::Tell,
+                Wish::Tell,
+            ];
             Move::Wish { deployment: any, wish: wish.choose(rng).copied().unwrap() }
         }
     }
