@@ -29,7 +29,12 @@ async fn a_signed_press_decides_once_and_every_other_press_changes_nothing() -> 
     let edit = |manifests: String| {
         let with_chat = manifests
             .replace("members: [ana]", &format!("members: [{{name: ana, slack: {ANA}}}]"))
-            .replace("      votes: 1\n", "      votes: 1\n      slack: \"#deploys\"\n");
+            .replace("      votes: 1\n", "      votes: 1\n      slack: \"#deploys\"\n")
+            .replace(
+                "rolling: {window: 1}",
+                "rolling: {window: 1, canary: 1, then: {approval: {teams: [ops], slack: \"#deploys\", \
+                 instructions: \"Look at the first host\"}}}",
+            );
         with_chat
             + "  - name: tell\n    needs: [web]\n    when: {result: always}\n    \
                slack: {channel: \"#deploys\", text: \"#{Project} #{Release} is on #{Environment}\"}\n"
@@ -60,14 +65,20 @@ async fn tell(shop: &mut Shop, slack: &LocalSlack) -> Result<()> {
     nobody_voted(shop, &production).await?;
 
     press_twice(slack, &notifier, &question).await?;
+    let look = |call: &Call| call.readable().contains("Look at the first host") && call.button(Button::Approve).is_ok();
+    let canary = slack.wait_for_message(PATIENCE, look).await?;
+    assert!(shop.page(1).await?.contains("shop 1.0.0") && shop.page(2).await.is_err(), "the canary alone");
+    let answer = slack.press(&notifier, &canary, Button::Approve, ANA).await?;
+    assert_eq!(answer.status, 200, "{answer:?}");
     let view = shop.succeeded(&production).await;
+    assert!(shop.page(2).await?.contains("shop 1.0.0"), "the other one follows");
     let gate = view.steps.iter().find_map(|step| step.gate.clone()).expect("a gate");
     assert_eq!(gate.decided, Some(Verdict::Approve));
     assert_eq!(gate.votes.len(), 1, "{gate:#?}");
     assert_eq!(gate.votes[0].person.as_str(), "ana");
     let events = shop.events(&production).await?;
     let decisions = events.iter().filter(|e| e.events.to_string().contains("\"decided\"")).count();
-    assert_eq!(decisions, 1, "one decision: {events:#?}");
+    assert_eq!(decisions, 2, "one decision for each gate: {events:#?}");
     assert_eq!(view.summary.outcome, Some(Outcome::Succeeded));
 
     let edit = slack.wait_for_update(PATIENCE, |call| call.button(Button::Approve).is_err()).await?;

@@ -150,6 +150,36 @@ fn who_is_not_known_or_in_no_deciding_team_can_not_decide() {
 }
 
 #[test]
+fn whoever_asked_for_the_deployment_is_sent_to_others_where_the_approval_says_so() {
+    let mut own = request(&["ops"]);
+    own.requested_by = person("ana");
+    for (excludes, expected) in [(false, None), (true, Some(Refusal::OwnWish))] {
+        let Action::Approval(approval) = &mut own.release.steps[0].action else { panic!("an approval") };
+        approval.exclude_requester = excludes;
+        let mut log = Log::default();
+        log.plan(PlanEvent::Requested { request: Box::new(own.clone()) });
+        log.gate(planner(), opened());
+        assert_eq!(log.judge("U0ANA", log.seq, Verdict::Approve).err(), expected);
+        assert!(log.judge("U0BEN", log.seq, Verdict::Approve).is_ok(), "others may");
+    }
+}
+
+#[test]
+fn a_canary_is_decided_by_a_press_like_an_approval() {
+    let mut rolling = request(&["ops"]);
+    let step = json!({
+        "name": "sign-off", "targets": {"role": "web"}, "wait": "0s",
+        "rolling": {"window": 1, "canary": 1, "then": {"approval": {"teams": ["ops"], "slack": "#deploys"}}},
+    });
+    rolling.release.steps[0] = serde_json::from_value(step).unwrap();
+    let mut log = Log::default();
+    log.plan(PlanEvent::Requested { request: Box::new(rolling) });
+    log.gate(planner(), opened());
+    assert!(matches!(log.judge("U0ANA", log.seq, Verdict::Approve), Ok(Ruling::Cast(_))));
+    assert!(matches!(log.judge("U0DAN", log.seq, Verdict::Approve), Err(Refusal::NoRight { .. })));
+}
+
+#[test]
 fn a_slack_id_of_two_persons_is_nobodys() {
     let (log, opened) = Log::open(&["twins"]);
     let refusal = log.judge("U0TWO", opened, Verdict::Approve).unwrap_err();
