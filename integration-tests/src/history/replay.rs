@@ -148,7 +148,12 @@ impl Replay {
                     task.into_iter().for_each(|task| task.restore(recorded.at));
                 }
             }
-            PlanEvent::StepSkipped { step, target, .. } => skip(deployment, step, target.as_ref()),
+            PlanEvent::StepSkipped { step, target, .. } => {
+                if target.is_none() && deployment.is_late(step) {
+                    deployment.late.insert(step.clone());
+                }
+                skip(deployment, step, target.as_ref());
+            }
             PlanEvent::Rejected { .. } => self.ended(id, seq, Outcome::Rejected),
             PlanEvent::Finished { outcome, .. } => {
                 if let Some(what) = deployment.contradicts(*outcome) {

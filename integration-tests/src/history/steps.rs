@@ -29,6 +29,8 @@ pub struct Deployment {
     pub looks: BTreeMap<StepName, Gate>,
     /// Gates at failed tasks.
     pub guidance: BTreeMap<TaskKey, Gate>,
+    /// Rolling steps that left out targets because their deadline had passed.
+    pub late: BTreeSet<StepName>,
     /// Gates that were left out.
     pub passed_by: BTreeSet<StepName>,
     pub started: bool,
@@ -48,6 +50,7 @@ impl Deployment {
             gates: BTreeMap::new(),
             looks: BTreeMap::new(),
             guidance: BTreeMap::new(),
+            late: BTreeSet::new(),
             passed_by: BTreeSet::new(),
             started: false,
             paused: false,
@@ -128,6 +131,13 @@ impl Deployment {
         is_run && self.canary_of(step).any(|task| task.succeeded && !task.restoring)
     }
 
+    /// Its other targets are left out; whether nothing but its deadline can be why.
+    pub fn is_late(&self, step: &StepName) -> bool {
+        let rolling = self.step(step).and_then(|step| step.step.rolling.as_ref());
+        let began = self.tasks_of(step).any(|task| !task.claims.is_empty());
+        rolling.is_some_and(|rolling| rolling.deadline.is_some()) && began && !self.cancelled && !self.has_failed(step)
+    }
+
     /// Whether people may look at the canary.
     pub fn may_look(&self, step: &StepName) -> Result<(), (Rule, String)> {
         self.may_run(step)?;
@@ -169,6 +179,7 @@ impl Deployment {
                 let rolling = self.step(step).and_then(|step| step.step.rolling.as_ref());
                 let bad = self.tasks_of(step).filter(|task| task.place == Place::Bad).count();
                 bad > rolling.map_or(0, |rolling| rolling.max_failures as usize)
+                    || self.late.contains(step)
                     || self.canary_of(step).any(|task| task.place == Place::Bad)
                     || self.looks.get(step).is_some_and(|gate| gate.decided == Some(Verdict::Reject))
             }

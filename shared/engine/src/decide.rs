@@ -130,6 +130,11 @@ pub fn wake(state: &State, id: DeploymentId) -> Option<DateTime<Utc>> {
         }
         if run.counts.open > 0 {
             times.extend(run.rollout.paused_until());
+            if let Some(end) = run.rollout.late_after()
+                && run.tasks.iter().any(|task| task.state == TaskState::Pending)
+            {
+                times.push(end + TimeDelta::milliseconds(1));
+            }
         }
         if run.counts.begun > 0 || run.announcement.is_some() {
             times.extend(run.tasks.iter().chain(&run.announcement).filter_map(|task| match &task.state {

@@ -199,7 +199,11 @@ impl Deployment {
                 self.change_task(task, |task| task.schedule_retry(*not_before))?;
             }
             (PlanEvent::StepSkipped { step, target, reason }, Actor::Planner { .. }) => {
-                self.step_mut(step)?.skip(target.as_ref(), reason);
+                let run = self.step_mut(step)?;
+                if target.is_none() {
+                    run.rollout.left_out(at);
+                }
+                run.skip(target.as_ref(), reason);
             }
             (PlanEvent::RestoreScheduled { step, targets, reason }, Actor::Planner { .. }) => {
                 let run = self.step_mut(step)?;

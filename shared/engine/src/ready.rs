@@ -8,7 +8,7 @@ use slipway_domain::{
 };
 
 use crate::{
-    deployment::{CancelRequest, Deployment, Progress, TaskState},
+    deployment::{CancelRequest, Deployment, Progress, Task, TaskState},
     gate::GateState,
 };
 
@@ -121,6 +121,13 @@ fn why_failed(progress: &Progress, i: usize) -> String {
     }
     // What was taken back is so because of another one.
     let first = run.tasks.iter().filter(|task| task.restoring.is_none());
+    if run.rollout.overdue && !first.clone().any(Task::is_bad) {
+        let left_out = |task: &Task| match &task.state {
+            TaskState::Skipped(reason) => Some(format!("step {name} left out {}: {reason}", task.target)),
+            _ => None,
+        };
+        return run.tasks.iter().find_map(left_out).unwrap_or_else(|| format!("step {name} was late"));
+    }
     let bad = first.chain(&run.tasks).find_map(|task| match &task.state {
         TaskState::Failed(failure) => Some((task, failure.message.clone())),
         TaskState::Unknown(reason) => Some((task, format!("nobody can tell what happened: {reason}"))),

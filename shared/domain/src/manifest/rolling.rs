@@ -23,6 +23,9 @@ pub struct Rolling {
     /// How long after the end of one target the next one starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause: Option<Span>,
+    /// How long after the first target's start, or after people said yes to the canary, targets may still start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Span>,
     /// What becomes of the targets that have the new container when too many others failed.
     #[serde(default, skip_serializing_if = "OnFailure::is_stop")]
     pub on_failure: OnFailure,

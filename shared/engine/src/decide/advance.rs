@@ -67,7 +67,7 @@ pub(super) fn advance(
             }
             Readiness::Run => {
                 retries(deployment, step, &run.tasks, |task| task.restoring.is_none(), &mut events);
-                if let Some(reason) = run.rollout.stopped(&run.counts, ready::tolerated(step))
+                if let Some(reason) = run.rollout.stopped(&run.counts, ready::tolerated(step), now)
                     && step.rolling.is_some()
                     && run.tasks.iter().any(|t| t.state == TaskState::Pending)
                 {

@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use slipway_domain::{
+    duration::Span,
     event::Verdict,
     manifest::{Action, Approval, OnFailure, Step},
 };
@@ -21,6 +22,11 @@ pub struct Rollout {
     pub last_end: Option<DateTime<Utc>>,
     /// The deployment was cancelled before it was through, and what it did shall not stay.
     pub given_up: bool,
+    /// Targets did not start in time.
+    pub overdue: bool,
+    /// When its first target was let start.
+    pub began: Option<DateTime<Utc>>,
+    deadline: Option<Span>,
     pause: Option<TimeDelta>,
     /// What it does can be taken back.
     can_restore: bool,
@@ -35,6 +41,8 @@ pub enum Held {
     Canary,
     /// People have not said yes.
     Look,
+    /// It is too late.
+    Deadline,
     /// The pause after another target's end is not over.
     Pause(DateTime<Utc>),
 }
@@ -48,6 +56,9 @@ impl Rollout {
             look: rolling.look(targets).map(|_| Gate::new()),
             last_end: None,
             given_up: false,
+            overdue: false,
+            began: None,
+            deadline: rolling.deadline,
             pause: rolling.pause.map(crate::decide::delta),
             can_restore: matches!(step.action, Action::DockerRun(_)),
             restores_above: restores.then_some(rolling.max_failures as usize),
@@ -65,12 +76,33 @@ impl Rollout {
                 return Some(Held::Look);
             }
         }
+        if self.is_late(now) {
+            return Some(Held::Deadline);
+        }
         self.paused_until().filter(|until| *until > now).map(Held::Pause)
     }
 
     /// When the pause after the last end is over.
     pub fn paused_until(&self) -> Option<DateTime<Utc>> {
         Some(self.last_end? + self.pause?)
+    }
+
+    /// After when no further target starts. The time that people take does not count.
+    pub fn late_after(&self) -> Option<DateTime<Utc>> {
+        let deadline = self.deadline?;
+        let asked = self.look.as_ref().is_some_and(|gate| matches!(gate.state, GateState::Open { .. }));
+        let votes = self.look.iter().flat_map(|gate| gate.votes.values());
+        let since = votes.map(|vote| vote.at).max().max(self.began).filter(|_| !asked)?;
+        Some(since + crate::decide::delta(deadline))
+    }
+
+    fn is_late(&self, now: DateTime<Utc>) -> bool {
+        self.late_after().is_some_and(|end| now > end)
+    }
+
+    /// Some of its targets are left out. Counts as failed if that is because it is late.
+    pub(crate) fn left_out(&mut self, now: DateTime<Utc>) {
+        self.overdue |= self.is_late(now);
     }
 
     /// Whether people may look now: the canary has ended well.
@@ -87,12 +119,15 @@ impl Rollout {
     }
 
     /// Why no further target starts, though the step has some.
-    pub fn stopped(&self, counts: &Counts, tolerated: usize) -> Option<String> {
+    pub fn stopped(&self, counts: &Counts, tolerated: usize, now: DateTime<Utc>) -> Option<String> {
         if let Some(reason) = self.rejection() {
             return Some(format!("the canary was not approved: {reason}"));
         }
         if counts.canaries_bad > 0 {
             return Some("the canary failed".to_owned());
+        }
+        if let (true, Some(deadline)) = (self.is_late(now), self.deadline) {
+            return Some(format!("it did not start within the step's deadline of {deadline}"));
         }
         (counts.bad > tolerated).then(|| format!("{} targets failed before it", counts.bad))
     }
@@ -101,7 +136,7 @@ impl Rollout {
     pub fn takes_back(&self, counts: &Counts) -> bool {
         let too_many = |tolerated: usize| counts.bad > tolerated || counts.canaries_bad > 0;
         let unwanted = self.can_restore && (self.rejection().is_some() || self.restores_above.is_some_and(too_many));
-        unwanted || self.given_up
+        unwanted || self.given_up || (self.can_restore && self.overdue && self.restores_above.is_some())
     }
 
     /// The deployment is to stop: a canary that people still look at shall not stay, nor what a step did that

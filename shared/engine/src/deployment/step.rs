@@ -11,7 +11,7 @@ use slipway_domain::{
 
 use super::{
     rollout::{Rollout, approval},
-    task::Task,
+    task::{Task, TaskState},
 };
 use crate::gate::{Gate, GateState};
 
@@ -135,7 +135,12 @@ impl StepRun {
     pub fn has_failed(&self, tolerated: usize) -> bool {
         match &self.gate {
             Some(gate) => matches!(gate.state, GateState::Decided { verdict: Verdict::Reject, .. }),
-            None => self.counts.bad > tolerated || self.counts.canaries_bad > 0 || self.rollout.rejection().is_some(),
+            None => {
+                self.counts.bad > tolerated
+                    || self.counts.canaries_bad > 0
+                    || self.rollout.rejection().is_some()
+                    || self.rollout.overdue
+            }
         }
     }
 
@@ -169,6 +174,9 @@ impl StepRun {
         self.counts.add(task, canary, -1);
         let changed = change(task);
         self.counts.add(task, canary, 1);
+        if let TaskState::Granted { since, .. } = &task.state {
+            self.rollout.began.get_or_insert(*since);
+        }
         if task.is_over() {
             self.rollout.last_end = self.rollout.last_end.max(task.ended_at);
         }

@@ -190,6 +190,45 @@ fn a_cancel_between_two_targets_takes_back_what_the_step_did_where_it_says_so() 
 }
 
 #[test]
+fn after_the_deadline_no_target_starts_and_the_step_has_failed() {
+    for (on_failure, restored) in [("stop", false), ("restore", true)] {
+        let rolling = format!("{{window: 1, deadline: 60s, on-failure: {on_failure}}}");
+        let (mut world, id) = World::with(request("x", &body(&rolling), targets(3, 1)));
+        world.settle();
+        world.log.seconds = 60;
+        world.succeed(id, "web@web-01");
+        assert_eq!(world.due(id), ["web@web-02"], "the deadline itself is in time");
+        assert_eq!(wake(&world.state, id), Some(at(60) + chrono::TimeDelta::milliseconds(1)));
+        world.log.seconds = 70;
+        world.succeed(id, "web@web-02");
+        if restored {
+            assert_eq!(world.due(id), ["web@web-01", "web@web-02"], "to be taken back");
+            world.succeed_again(id, "web@web-01", 2);
+            world.succeed_again(id, "web@web-02", 2);
+        }
+        assert_eq!(world.due(id), ["tell@worker"], "web has failed");
+        world.succeed(id, "tell@worker");
+        let end = "failed: step web left out web-03: it did not start within the step's deadline of 1m";
+        assert_eq!(world.end(id), end);
+    }
+}
+
+#[test]
+fn the_time_that_people_look_at_the_canary_does_not_count_towards_the_deadline() {
+    let rolling = "{window: 1, canary: 1, deadline: 60s, then: {approval: {teams: [ops], timeout: 1h}}}";
+    let (mut world, id) = World::with(request("x", &body(rolling), targets(2, 1)));
+    world.settle();
+    world.succeed(id, "web@web-01");
+    world.settle();
+    world.log.seconds = 3_000;
+    assert!(world.due(id).is_empty());
+    world.vote(id, "web", "ana", Verdict::Approve, false);
+    assert_eq!(world.due(id), ["web@web-02"]);
+    world.succeed(id, "web@web-02");
+    assert_eq!(world.end(id), "succeeded");
+}
+
+#[test]
 fn a_lone_target_has_no_canary_and_nobody_is_asked() {
     let (mut world, id) = World::with(request("x", &body(LOOK), targets(1, 1)));
     assert_eq!(world.due(id), ["web@web-01"]);
