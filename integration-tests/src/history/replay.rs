@@ -69,7 +69,7 @@ impl Replay {
             .filter(|(id, d)| {
                 d.ended.is_none()
                     && !d.waits_for_person()
-                    && (d.started || !self.is_full(d))
+                    && (d.holds_lane() || !self.is_full(d))
                     && self.holder(d).is_none_or(|first| first == **id)
             })
             .map(|(id, _)| *id)
@@ -90,7 +90,7 @@ impl Replay {
     /// Whether as many deployments run as may, all in all or where this one goes.
     fn is_full(&self, deployment: &Deployment) -> bool {
         let here = &deployment.request.environment;
-        let running = || self.deployments.values().filter(|d| d.started && d.ended.is_none());
+        let running = || self.deployments.values().filter(|d| d.holds_lane() && d.ended.is_none());
         let there = || running().filter(|d| d.request.environment == *here);
         self.policy.deployments.is_some_and(|limit| running().count() >= limit as usize)
             || self.policy.environments.get(here).is_some_and(|limit| there().count() >= *limit as usize)
@@ -99,7 +99,9 @@ impl Replay {
     /// Who has the lane of a deployment, or is first in it.
     fn holder(&self, deployment: &Deployment) -> Option<DeploymentId> {
         let lane = self.lanes.get(&Self::lane(deployment))?;
-        lane.iter().find(|id| self.deployments[*id].started).or(lane.first()).copied()
+        let waits = |id: &&DeploymentId| !self.deployments[*id].waits_for_person();
+        let holder = lane.iter().find(|id| self.deployments[*id].holds_lane());
+        holder.or_else(|| lane.iter().find(waits)).copied()
     }
 
     fn plan(&mut self, id: DeploymentId, recorded: &Recorded, actor: &Actor, event: &PlanEvent) {
@@ -131,6 +133,7 @@ impl Replay {
                 deployment.overdue |= by_planner && !deployment.cancelled;
                 deployment.cancelled = true;
             }
+            PlanEvent::Yielded => deployment.yielded |= deployment.holds_lane() && deployment.may_yield(),
             // Who wrote it knew an older policy: void.
             PlanEvent::Started { policy } if *policy < self.policy_seq => {}
             PlanEvent::Started { .. } => self.started(id, recorded),
@@ -170,7 +173,8 @@ impl Replay {
             return;
         }
         let lane = self.lanes.entry(Self::lane(&deployment)).or_default();
-        if deployment.request.queue == Queue::Reject && !lane.is_empty() {
+        let before = lane.iter().any(|other| !self.deployments[other].yielded);
+        if deployment.request.queue == Queue::Reject && before {
             deployment.ended = Some(Outcome::Rejected);
         } else {
             lane.push(id);
@@ -183,16 +187,19 @@ impl Replay {
         let deployment = &self.deployments[&id];
         let lane = &self.lanes[&Self::lane(deployment)];
         let has_come = |id: &DeploymentId| self.deployments[id].request.not_before.is_none_or(|at| at <= recorded.at);
-        let taken = lane.iter().any(|other| self.deployments[other].started);
+        let waits_aside =
+            |id: &&DeploymentId| self.deployments[*id].yielded && self.deployments[*id].waits_for_person();
+        let taken = lane.iter().any(|other| self.deployments[other].holds_lane());
         let room = !self.is_full(deployment)
             && deployment.plan.is_some()
             && !deployment.paused
             && !taken
-            && (lane.iter().find(|d| has_come(d)) == Some(&id)
+            && (lane.iter().find(|d| has_come(d) && !waits_aside(d)) == Some(&id)
                 || (deployment.request.ignores.is_some() && has_come(&id)));
-        let frozen = room.then(|| self.frozen(deployment, recorded.at)).flatten();
+        let frozen = (room && !deployment.cancelled).then(|| self.frozen(deployment, recorded.at)).flatten();
         if let Some(deployment) = self.deployments.get_mut(&id).filter(|_| room) {
             deployment.started = true;
+            deployment.yielded = false;
         }
         if let Some(name) = frozen {
             self.broken(Rule::Limits, recorded.seq, id, format!("it started during freeze {name}"));

@@ -34,6 +34,8 @@ pub struct Deployment {
     /// Gates that were left out.
     pub passed_by: BTreeSet<StepName>,
     pub started: bool,
+    /// It gave its lane back.
+    pub yielded: bool,
     pub paused: bool,
     pub cancelled: bool,
     /// The planner itself stopped it, because its time was over.
@@ -53,6 +55,7 @@ impl Deployment {
             late: BTreeSet::new(),
             passed_by: BTreeSet::new(),
             started: false,
+            yielded: false,
             paused: false,
             cancelled: false,
             overdue: false,
@@ -246,7 +249,7 @@ impl Deployment {
     /// Whether a task may be granted, as far as its own deployment goes.
     pub fn may_grant(&self, key: &TaskKey, at: DateTime<Utc>) -> Result<(), (Rule, String)> {
         let no = |rule, why: &str| Err((rule, why.to_owned()));
-        if !self.started || self.paused {
+        if !self.holds_lane() || self.paused {
             return no(Rule::Limits, "the deployment had not started, or was paused");
         }
         let Some(task) = self.tasks.get(key) else { return no(Rule::Order, "it is not part of the plan") };
@@ -269,6 +272,30 @@ impl Deployment {
         }
     }
 
+    pub fn holds_lane(&self) -> bool {
+        self.started && !self.yielded
+    }
+
+    /// Whether people are asked where others need not wait, and nothing else of it goes on or could.
+    pub fn may_yield(&self) -> bool {
+        let aside = |step: &StepName| {
+            let action = self.step(step).map(|step| &step.step.action);
+            matches!(action, Some(Action::Approval(approval)) if !approval.blocks)
+        };
+        let mut open = self.gates.iter().filter(|(step, gate)| gate.is_open() && !self.passed_by.contains(*step));
+        let could = |(key, task): (&TaskKey, &Task)| {
+            task.takes_slot()
+                || (!task.is_over() && !self.gates.contains_key(&key.step) && self.may_run(&key.step).is_ok())
+        };
+        open.clone().any(|(step, _)| aside(step))
+            && open.all(|(step, _)| aside(step))
+            && !self.looks.values().any(Gate::is_open)
+            && !self.guidance.values().any(Gate::is_open)
+            && !self.tasks.iter().any(could)
+            && !self.paused
+            && !self.cancelled
+    }
+
     /// Whether it waits for a person.
     pub fn waits_for_person(&self) -> bool {
         let gates = self.gates.values().chain(self.looks.values()).chain(self.guidance.values());
@@ -277,11 +304,13 @@ impl Deployment {
 
     /// What is wrong with an end, looking at its steps.
     pub fn contradicts(&self, outcome: Outcome) -> Option<String> {
-        if let Some((key, _)) = self
-            .tasks
-            .iter()
-            .find(|(key, t)| t.takes_slot() || (self.started && !t.is_over() && key.target != TargetName::notifier()))
-        {
+        if let Some((key, _)) = self.tasks.iter().find(|(key, t)| {
+            t.takes_slot()
+                || (outcome != Outcome::Superseded
+                    && self.started
+                    && !t.is_over()
+                    && key.target != TargetName::notifier())
+        }) {
             return Some(format!("it ended, and {key} did not"));
         }
         if let Some((step, _)) = self.looks.iter().find(|(step, gate)| gate.is_unwanted() && self.keeps_canary(step)) {

@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use slipway_domain::{
     event::{Actor, Address, Entry, GateEvent, Outcome, PlanEvent, Recorded, TaskEvent, Verdict},
     id::{DeploymentId, TaskKey},
-    manifest::{Manifest, parse::parse},
+    manifest::{Action, Manifest, parse::parse},
     policy::Policy,
 };
 use slipway_engine::decide::Events;
@@ -207,6 +207,31 @@ fn a_start_during_a_freeze_is_found() {
         let found = check(&told.history, &told.journal);
         assert_eq!(found.iter().any(|v| v.what.contains("freeze f")), !sound, "{found:#?}");
     }
+}
+
+#[test]
+fn a_lane_that_is_given_back_while_something_goes_on_is_still_held() {
+    // A word of a planner at a gate that blocks is void, so what follows is sound.
+    let mut told = Told::story();
+    let opened = told.find(|r| matches!(&r.entry, Entry::Gate(_)));
+    told.insert(opened + 1, Address::Plan(id(1)), Events::Plan(vec![PlanEvent::Yielded]), planner());
+    assert_eq!(check(&told.history, &told.journal), []);
+
+    // At one that does not block it counts, and what runs without a further start is found.
+    let mut told = Told::story();
+    for recorded in &mut told.history {
+        let Entry::Plan(envelope) = &mut recorded.entry else { continue };
+        for event in &mut envelope.events {
+            let PlanEvent::Planned { plan, .. } = event else { continue };
+            for step in &mut plan.steps {
+                if let Action::Approval(approval) = &mut step.step.action {
+                    approval.blocks = false;
+                }
+            }
+        }
+    }
+    told.insert(opened + 1, Address::Plan(id(1)), Events::Plan(vec![PlanEvent::Yielded]), planner());
+    told.breaks(Rule::Limits, "had not started");
 }
 
 #[test]

@@ -8,7 +8,8 @@ use slipway_integration_tests::{
     wait,
 };
 
-/// Projects without images, so that nothing but the rules decides: `ask` waits for a person, `quick` for nothing.
+/// Projects without images, so that nothing but the rules decides: `ask` waits for a person, `aside` for a person
+/// while others pass, `quick` for nothing.
 struct House {
     stack: Stack,
 }
@@ -16,15 +17,17 @@ struct House {
 impl House {
     async fn start(manifests: &str) -> Result<Self> {
         let stack = Stack::start_with(Wanted::default()).await?;
-        let (ask, quick) = (stack.name("ask"), stack.name("quick"));
+        let [ask, quick, aside] = ["ask", "quick", "aside"].map(|name| stack.name(name));
         let text = format!(
             "{manifests}---\nkind: Lifecycle\nname: short\nphases: [{{name: Test, environments: [test]}}]\n---\n\
              kind: Project\nname: {ask}\nlifecycle: short\nsteps: [{{name: sign-off, approval: {{}}}}]\n---\n\
-             kind: Project\nname: {quick}\nlifecycle: short\nsteps: [{{name: pause, wait: 10ms}}]\n"
+             kind: Project\nname: {quick}\nlifecycle: short\nsteps: [{{name: pause, wait: 10ms}}]\n---\n\
+             kind: Project\nname: {aside}\nlifecycle: short\nsteps:\n  - {{name: sign-off, approval: {{blocks: false}}}}\n\
+             \x20 - {{name: pause, needs: [sign-off], wait: 10ms}}\n"
         );
         stack.apply(&text).await?;
         let release = serde_json::json!({ "version": "1.0.0" });
-        for project in [&ask, &quick] {
+        for project in [&ask, &quick, &aside] {
             stack.admin.post::<serde_json::Value>(&format!("/api/v1/projects/{project}/releases"), &release).await?;
         }
         Ok(Self { stack })
@@ -132,5 +135,34 @@ async fn a_freeze_holds_deployments_until_it_opens_and_only_some_may_ignore_it_w
         first.started_at.is_some_and(|at| at >= until - TimeDelta::seconds(1)),
         "{first:#?} started before {until}"
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_approval_that_does_not_block_lets_the_next_deployment_pass() -> Result<()> {
+    let house = House::start("kind: Environment\nname: test\nparallelism: 1\n").await?;
+    let first = house.deploy("aside").await?;
+    house.says(&first, "which it gave back").await;
+    let second = house.deploy("aside").await?;
+    house.says(&second, "which it gave back").await;
+    let quick = house.deploy("quick").await?;
+    house.until(&quick, Status::Finished).await;
+
+    // Somebody takes the only place; who was approved waits for it.
+    let ask = house.deploy("ask").await?;
+    house.until(&ask, Status::WaitingForPerson).await;
+    let approve = async |one: &Accepted| {
+        let (code, text) = house.stack.cli(&house.stack.admin, &["approve", &one.id.to_string(), "sign-off"]).await?;
+        assert_eq!(code, 0, "{text}");
+        anyhow::Ok(())
+    };
+    approve(&first).await?;
+    house.says(&first, "a place in its environment").await;
+    house.until(&first, Status::Queued).await;
+    approve(&ask).await?;
+    house.until(&first, Status::Finished).await;
+    house.until(&second, Status::WaitingForPerson).await;
+    approve(&second).await?;
+    house.until(&second, Status::Finished).await;
     Ok(())
 }

@@ -134,6 +134,7 @@ impl Gates {
                 PlanEvent::PolicySet { .. }
                 | PlanEvent::Planned { .. }
                 | PlanEvent::Started { .. }
+                | PlanEvent::Yielded
                 | PlanEvent::Granted { .. }
                 | PlanEvent::RetryScheduled { .. }
                 | PlanEvent::RestoreScheduled { .. }

@@ -114,6 +114,9 @@ pub enum PlanEvent {
         #[serde(default, skip_serializing_if = "is_zero")]
         policy: u64,
     },
+    /// It gives its lane back while people are asked at a gate that does not block; a further
+    /// `Started` takes it again. Void if anything else of it goes on. (planner)
+    Yielded,
     /// These tasks may run. A task without room is void, alone. (planner)
     Granted {
         /// The tasks.

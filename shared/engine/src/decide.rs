@@ -21,6 +21,7 @@ use crate::{
     deployment::{CancelRequest, Deployment, TaskState},
     gate::GateState,
     state::State,
+    yielding::may_yield,
 };
 
 /// How long after its time-out a task that nobody ended is failed by the planner.
@@ -62,7 +63,8 @@ pub fn decide(state: &State, id: DeploymentId, now: DateTime<Utc>) -> Vec<Decisi
             people::gates(deployment, progress, now, &mut decisions);
             people::guidance(deployment, progress, now, &mut decisions);
             tasks::tasks(deployment, progress, now, &mut decisions);
-            advance::advance(state, deployment, progress, now)
+            let plan = advance::advance(state, deployment, progress, now);
+            if plan.is_empty() { lane(state, deployment, now) } else { plan }
         }
     };
     if !plan.is_empty() {
@@ -93,11 +95,24 @@ fn start(state: &State, deployment: &Deployment, now: DateTime<Utc>) -> Vec<Plan
         let reason = Some(format!("deployment {newer} took its place in the queue"));
         return vec![PlanEvent::Finished { outcome: Outcome::Superseded, reason }];
     }
-    if state.may_start(deployment, now).is_ok() {
-        vec![PlanEvent::Started { policy: state.policy_seq() }]
-    } else {
-        Vec::new()
+    started(state, deployment, now)
+}
+
+/// With nothing else to write: the lane is given back, or taken again.
+fn lane(state: &State, deployment: &Deployment, now: DateTime<Utc>) -> Vec<PlanEvent> {
+    if deployment.yielded.is_none() {
+        return if may_yield(deployment) { vec![PlanEvent::Yielded] } else { Vec::new() };
     }
+    // What is cancelled comes to its own end.
+    match deployment.cancel {
+        None => start(state, deployment, now),
+        Some(_) => started(state, deployment, now),
+    }
+}
+
+fn started(state: &State, deployment: &Deployment, now: DateTime<Utc>) -> Vec<PlanEvent> {
+    let may = state.may_start(deployment, now).is_ok();
+    if may { vec![PlanEvent::Started { policy: state.policy_seq() }] } else { Vec::new() }
 }
 
 /// The end of a deployment that never started.

@@ -46,6 +46,8 @@ pub struct Deployment {
     pub progress: Option<Progress>,
     /// When it took the lane.
     pub started_at: Option<DateTime<Utc>>,
+    /// Since when it has given the lane back, if it has.
+    pub yielded: Option<DateTime<Utc>>,
     /// The request to stop.
     pub cancel: Option<CancelRequest>,
     /// The request to start nothing new.
@@ -152,6 +154,7 @@ impl Deployment {
             plan_head: recorded.seq,
             progress: None,
             started_at: None,
+            yielded: None,
             cancel: None,
             pause: None,
             end: None,
@@ -177,7 +180,12 @@ impl Deployment {
 
     /// Whether steps may run: it has its lane, and neither ended nor stopped as corrupt.
     pub fn is_running(&self) -> bool {
-        self.started_at.is_some() && self.end.is_none() && self.corrupt.is_none()
+        self.holds_lane() && self.end.is_none() && self.corrupt.is_none()
+    }
+
+    /// Whether it took the lane of its environment and did not give it back.
+    pub fn holds_lane(&self) -> bool {
+        self.started_at.is_some() && self.yielded.is_none()
     }
 
     /// Takes in an event of the plan subject that needs nothing but this deployment. `Started` and

@@ -20,6 +20,7 @@ pub mod version_range;
 pub mod view;
 pub mod webhook;
 pub mod why;
+pub mod yielding;
 
 pub use decide::{Decision, decide, expire};
 pub use deployment::Deployment;

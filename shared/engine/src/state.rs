@@ -6,6 +6,7 @@
 
 mod admission;
 mod limits;
+mod yields;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
@@ -254,6 +255,10 @@ impl State {
                 self.start(id, recorded, *policy, applied);
                 Ok(())
             }
+            PlanEvent::Yielded if by_planner => {
+                self.give_back(id, recorded, applied);
+                Ok(())
+            }
             PlanEvent::Granted { tasks } if by_planner => {
                 for key in tasks {
                     self.grant(id, key, recorded.at, applied)?;
@@ -263,9 +268,9 @@ impl State {
             event => {
                 let deployment = self.deployments.get_mut(&id).ok_or_else(|| Impossible("no deployment".into()))?;
                 deployment.apply_plan(recorded.at, actor, event)?;
-                let waits = deployment.started_at.is_none();
+                let waits = !deployment.holds_lane();
                 if deployment.end.is_some() {
-                    self.leave(id, applied);
+                    self.leave(id, recorded.at, applied);
                 }
                 // Who can not start any more, or gives back its place, leaves it to another.
                 if self.holds_back() && (waits || matches!(event, PlanEvent::Finished { .. })) {
@@ -281,7 +286,8 @@ impl State {
         let mut deployment = Deployment::requested(recorded, request);
         let id = deployment.id();
         let lane = self.lanes.entry(lane(&deployment)).or_default();
-        match (deployment.request.queue, lane.front()) {
+        let before = lane.iter().find(|id| self.deployments.get(*id).is_some_and(|d| d.yielded.is_none()));
+        match (deployment.request.queue, before) {
             (Queue::Reject, Some(first)) => {
                 let reason = format!("deployment {first} is not over, and the environment's queue takes no second one");
                 let problems = vec![reason.clone()];
@@ -305,7 +311,8 @@ impl State {
             self.users.entry(target.name.clone()).or_default().insert(id);
         }
         if let Some(deployment) = self.deployments.get_mut(&id) {
-            deployment.started_at = Some(recorded.at);
+            deployment.started_at.get_or_insert(recorded.at);
+            deployment.yielded = None;
         }
     }
 
@@ -374,24 +381,25 @@ impl State {
     }
 
     /// An ended deployment gives back all it took.
-    fn leave(&mut self, id: DeploymentId, applied: &mut Applied) {
+    fn leave(&mut self, id: DeploymentId, at: DateTime<Utc>, applied: &mut Applied) {
         let Some(deployment) = self.deployments.get(&id) else { return };
         for target in &deployment.request.targets {
             if let Some(users) = self.users.get_mut(&target.name) {
                 users.remove(&id);
             }
         }
-        if deployment.started_at.is_some() {
+        if deployment.holds_lane() {
             self.running.end(deployment);
         }
         let lane = lane(deployment);
         if let Some(queue) = self.lanes.get_mut(&lane) {
             queue.retain(|other| *other != id);
-            applied.touched.extend(queue.front());
             if queue.is_empty() {
                 self.lanes.remove(&lane);
             }
         }
+        let next = self.lanes.get(&lane).and_then(|queue| self.due_of(queue, at).next()).map(Deployment::id);
+        applied.touched.extend(next);
     }
 }
 

@@ -43,6 +43,8 @@ pub fn status(deployment: &Deployment) -> Status {
         Status::Cancelling
     } else if deployment.pause.is_some() {
         Status::Paused
+    } else if deployment.yielded.is_some() && crate::yielding::wants_lane(deployment) {
+        Status::Queued
     } else if only_people_can_go_on(progress) {
         Status::WaitingForPerson
     } else {
@@ -235,6 +237,7 @@ fn plan_text(event: &PlanEvent) -> String {
         PlanEvent::PolicySet { .. } => "limits or freezes changed".to_owned(),
         PlanEvent::Planned { plan, .. } => format!("planned: {} steps", plan.steps.len()),
         PlanEvent::Rejected { problems } => format!("rejected: {}", problems.join("; ")),
+        PlanEvent::Yielded => "gave its environment back while people are asked".to_owned(),
         PlanEvent::Started { .. } => "started".to_owned(),
         PlanEvent::Granted { tasks } => {
             format!("granted {}", tasks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))

@@ -15,6 +15,7 @@ use crate::{
     gate::{Gate, GateState, Rule},
     ready::{self, Readiness},
     state::{Denied, Full, State, Waits},
+    yielding::wants_lane,
 };
 
 /// Everything in a deployment that waits, and for what. Empty once it is over.
@@ -28,6 +29,9 @@ pub fn why(state: &State, deployment: &Deployment, now: DateTime<Utc>) -> Vec<Wa
     let Some(progress) = &deployment.progress else { return vec![whole(WaitingReason::Planner)] };
     if deployment.started_at.is_none() {
         return vec![whole(before_start(state, deployment, now))];
+    }
+    if let Some(since) = deployment.yielded {
+        return yielded(state, deployment, progress, since, now);
     }
     let mut waiting: Vec<Waiting> = deployment
         .pause
@@ -76,6 +80,26 @@ fn tasks<'a>(
     })
 }
 
+/// It gave its lane back: people are asked, or it waits for its turn.
+fn yielded(
+    state: &State,
+    deployment: &Deployment,
+    progress: &Progress,
+    since: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Vec<Waiting> {
+    let mut waiting = vec![whole(WaitingReason::Yielded { since })];
+    if wants_lane(deployment) {
+        waiting.push(whole(before_start(state, deployment, now)));
+    }
+    for (i, run) in progress.steps.iter().enumerate().filter(|(_, run)| !run.is_settled()) {
+        if let Some(gate @ Gate { state: GateState::Open { .. }, .. }) = &run.gate {
+            waiting.push(step(progress.plan.steps[i].name(), asked(&approval_rule(progress, i), gate)));
+        }
+    }
+    waiting
+}
+
 fn whole(reason: WaitingReason) -> Waiting {
     Waiting { step: None, target: None, reason }
 }
@@ -89,7 +113,7 @@ fn before_start(state: &State, deployment: &Deployment, now: DateTime<Utc>) -> W
         return WaitingReason::Paused { by: pause.by.clone(), reason: pause.reason.clone() };
     }
     match state.may_start(deployment, now) {
-        Ok(()) | Err(Waits::Planner | Waits::Paused | Waits::Stale) => WaitingReason::Planner,
+        Ok(()) | Err(Waits::Planner | Waits::Paused | Waits::Stale | Waits::Gate) => WaitingReason::Planner,
         Err(Waits::Scheduled { at }) => WaitingReason::Scheduled { at },
         Err(Waits::Lane { held_by }) => WaitingReason::Lane { held_by },
         Err(Waits::Frozen(hold)) => WaitingReason::Freeze { freeze: hold.freeze, until: hold.until },

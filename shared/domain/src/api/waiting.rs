@@ -34,6 +34,11 @@ pub enum WaitingReason {
         /// Which one.
         held_by: DeploymentId,
     },
+    /// Its environment, which it gave back while people were asked.
+    Yielded {
+        /// Since when.
+        since: DateTime<Utc>,
+    },
     /// The end of a freeze.
     Freeze {
         /// Which one.

@@ -369,6 +369,13 @@ pub struct Approval {
     /// Whoever asked for the deployment has no vote.
     #[serde(default, rename = "exclude-requester", skip_serializing_if = "std::ops::Not::not")]
     pub exclude_requester: bool,
+    /// Whether the next deployment of the lane has to wait while people are asked.
+    #[serde(default = "blocks", skip_serializing_if = "Clone::clone")]
+    pub blocks: bool,
+}
+
+fn blocks() -> bool {
+    true
 }
 
 fn one_vote() -> u32 {

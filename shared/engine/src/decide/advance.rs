@@ -46,7 +46,7 @@ pub(super) fn advance(
             continue;
         }
         let step = &progress.plan.steps[i].step;
-        if ready::may_announce(progress, i) {
+        if deployment.is_running() && ready::may_announce(progress, i) {
             grants.push(TaskKey::new(step.name.clone(), TargetName::notifier()));
         }
         taken_back(deployment, step, run, &mut events);

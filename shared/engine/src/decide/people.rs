@@ -20,8 +20,9 @@ pub(super) fn gates(deployment: &Deployment, progress: &Progress, now: DateTime<
         }
         let rule = Rule::approval(approval);
         let its_turn = run.gate.is_some() || run.rollout.may_look(&run.counts);
+        let free = its_turn && deployment.is_running();
         let may_open =
-            its_turn && deployment.pause.is_none() && ready::readiness(deployment, progress, i) == Readiness::Run;
+            free && deployment.pause.is_none() && ready::readiness(deployment, progress, i) == Readiness::Run;
         let event = match &gate.state {
             GateState::Closed if may_open => {
                 GateEvent::Opened { plan_digest: progress.digest.clone(), expires: now + delta(rule.timeout) }

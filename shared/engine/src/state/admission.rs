@@ -16,6 +16,7 @@ use crate::{
     deployment::{Deployment, TaskState, rollout::Held},
     freeze::Hold,
     ready::{self, Readiness},
+    yielding::wants_lane,
 };
 
 /// Why a deployment may not start now.
@@ -39,6 +40,9 @@ pub enum Waits {
         /// Which one.
         held_by: DeploymentId,
     },
+    /// People are asked before it wants its lane again.
+    #[error("people have not decided")]
+    Gate,
     /// It is frozen.
     #[error("freeze {} holds it", _0.freeze)]
     Frozen(Hold),
@@ -90,7 +94,7 @@ impl State {
     /// whose time has come. What ignores freezes passes those that wait for them.
     fn first_in_lane(&self, deployment: &Deployment, now: DateTime<Utc>) -> Option<DeploymentId> {
         let lane = self.lanes.get(&lane(deployment))?;
-        let holder = self.in_order(lane).find(|d| d.started_at.is_some());
+        let holder = self.in_order(lane).find(|d| d.holds_lane());
         let passes = || Some(deployment).filter(|d| d.request.ignores.is_some() && is_due(d, now));
         holder.or_else(passes).or_else(|| self.due_of(lane, now).next()).map(Deployment::id)
     }
@@ -101,7 +105,7 @@ impl State {
         lane: &'a VecDeque<DeploymentId>,
         now: DateTime<Utc>,
     ) -> impl Iterator<Item = &'a Deployment> {
-        self.in_order(lane).filter(move |d| is_due(d, now))
+        self.in_order(lane).filter(move |d| is_due(d, now) && (d.yielded.is_none() || wants_lane(d)))
     }
 
     fn in_order<'a>(&'a self, lane: &'a VecDeque<DeploymentId>) -> impl Iterator<Item = &'a Deployment> {
@@ -110,7 +114,7 @@ impl State {
 
     /// The newer deployment that takes the place of a queued one, where only the latest counts.
     pub fn superseded_by(&self, deployment: &Deployment) -> Option<DeploymentId> {
-        if deployment.request.queue != Queue::LatestOnly || deployment.started_at.is_some() {
+        if deployment.request.queue != Queue::LatestOnly || deployment.holds_lane() {
             return None;
         }
         let lane = self.lanes.get(&lane(deployment))?;
@@ -121,7 +125,10 @@ impl State {
     /// Whether a planned deployment may take its lane at this time, and its turn has come.
     pub fn may_start(&self, deployment: &Deployment, now: DateTime<Utc>) -> Result<(), Waits> {
         self.is_next(deployment, now)?;
-        if let Some(hold) = self.frozen(deployment, now) {
+        // What is cancelled goes on only to come to its end.
+        if deployment.cancel.is_none()
+            && let Some(hold) = self.frozen(deployment, now)
+        {
             return Err(Waits::Frozen(hold));
         }
         self.admits(deployment, now)?;
@@ -137,7 +144,7 @@ impl State {
     /// Whether it would start if its lane were the only question.
     fn is_next(&self, deployment: &Deployment, now: DateTime<Utc>) -> Result<(), Waits> {
         let ready = deployment.progress.is_some()
-            && deployment.started_at.is_none()
+            && !deployment.holds_lane()
             && deployment.end.is_none()
             && deployment.corrupt.is_none()
             && deployment.request.rules_version == RULES_VERSION;
@@ -146,6 +153,9 @@ impl State {
         }
         if deployment.pause.is_some() {
             return Err(Waits::Paused);
+        }
+        if deployment.yielded.is_some() && !wants_lane(deployment) {
+            return Err(Waits::Gate);
         }
         match (self.first_in_lane(deployment, now), deployment.request.not_before) {
             (Some(first), _) if first == deployment.id() => Ok(()),

@@ -174,7 +174,8 @@ impl State {
     /// The deployment of a lane that could start: the first whose time has come and that nothing freezes.
     fn candidate<'a>(&'a self, lane: &'a VecDeque<DeploymentId>, now: DateTime<Utc>) -> Option<&'a Deployment> {
         let calendar = &self.set.calendar;
-        self.due_of(lane, now).find(|deployment| calendar.holds(deployment.place(), now).is_none())
+        self.due_of(lane, now)
+            .find(|deployment| calendar.holds(deployment.place(), now).is_none() || deployment.cancel.is_some())
     }
 
     /// The freeze that keeps a deployment from starting.

@@ -72,6 +72,7 @@ fn histories_of_every_version_are_read_and_mean_what_they_meant() {
         write("v1-trouble", &trouble());
         write("v1-guidance", &guidance());
         write("v1-demo", &demo());
+        write("v1-lanes", &lanes());
     }
     let mut names: Vec<_> = std::fs::read_dir(folder())
         .unwrap()
@@ -79,7 +80,7 @@ fn histories_of_every_version_are_read_and_mean_what_they_meant() {
         .filter(|p| p.extension().is_some_and(|e| e == "jsonl"))
         .collect();
     names.sort();
-    assert!(names.len() >= 3, "{names:?}");
+    assert!(names.len() >= 5, "{names:?}");
     for path in names {
         let text = std::fs::read_to_string(&path).unwrap();
         let entries: Vec<_> = text.lines().map(read).collect();
@@ -195,5 +196,39 @@ fn demo() -> World {
     world.claim(id, "hold@worker", 2);
     world.write(id, "hold@worker", holder("e", 1), TaskEvent::Succeeded { outputs: Default::default() });
     assert_eq!(world.end(id), "succeeded");
+    world
+}
+
+/// Limits and a freeze, an emergency, and a lane that is given back while people are asked.
+fn lanes() -> World {
+    let body = "steps:\n  - {name: a, wait: 0s}\n  - {name: ok, needs: [a], approval: {teams: [ops], blocks: false}}\n  - {name: b, needs: [ok], wait: 0s}";
+    let text = format!(
+        "kind: Freeze\nname: nights\nprojects: [till]\nfrom: {}\nuntil: {}\n",
+        at(0).to_rfc3339(),
+        at(60).to_rfc3339()
+    );
+    let slipway_domain::manifest::Manifest::Freeze(freeze) =
+        slipway_domain::manifest::parse::parse(None, &text).unwrap().remove(0)
+    else {
+        panic!("a freeze")
+    };
+    let mut world = World::default();
+    world.log.policy(slipway_domain::policy::Policy {
+        deployments: Some(1),
+        environments: [("production".parse().unwrap(), 2)].into(),
+        freezes: vec![*freeze],
+    });
+    let first = world.log.request(request("yields", body, targets(1, 1)));
+    let mut emergency = request("emergency", "steps:\n  - {name: a, wait: 0s}", targets(1, 1));
+    emergency.release.project = "till".parse().unwrap();
+    emergency.ignores =
+        Some(slipway_domain::release::Ignores { freezes: vec!["nights".parse().unwrap()], reason: "on fire".into() });
+    let emergency = world.log.request(emergency);
+    world.settle();
+    world.succeed(first, "a@worker");
+    world.vote(first, "ok", "ana", Verdict::Approve, false);
+    world.succeed(emergency, "a@worker");
+    world.succeed(first, "b@worker");
+    assert_eq!((world.end(first).as_str(), world.end(emergency).as_str()), ("succeeded", "succeeded"));
     world
 }

@@ -14,3 +14,4 @@ mod rolling;
 mod sharing;
 mod simulation;
 mod world;
+mod yielding;

@@ -27,6 +27,9 @@ fn words(reason: &WaitingReason, now: DateTime<Utc>) -> String {
         WaitingReason::Lane { held_by } => {
             format!("deployment {}, which holds the environment", watch::short(*held_by))
         }
+        WaitingReason::Yielded { since } => {
+            format!("its environment, which it gave back {} while people were asked", times::ago(*since, now))
+        }
         WaitingReason::Freeze { freeze, until: Some(until) } => {
             format!("the end of freeze {freeze}; nothing freezes it any more at {}", times::exact(*until))
         }

@@ -117,6 +117,10 @@ fn check_options(step: &Step, messages: &mut Vec<String>) {
             messages
                 .push("`rolling.then` comes after the canary: say how many targets go first with `canary`".to_owned());
         }
+        if rolling.then.as_ref().is_some_and(|then| !then.approval.blocks) {
+            let why = "its step is half done, and another deployment can not pass";
+            messages.push(format!("`rolling.then.approval.blocks` can not be false: {why}"));
+        }
         if rolling.then.as_ref().is_some_and(|then| then.approval.votes == 0) {
             messages.push("`rolling.then.approval.votes` is 0: write 1 or more".to_owned());
         }

@@ -188,7 +188,8 @@ impl Facts {
     /// A grant took effect.
     fn admitted(&mut self, state: &State, recorded: &Recorded, key: &Key) {
         self.since.insert(key.clone(), recorded.at);
-        let (_, progress, i) = place(state, key);
+        let (deployment, progress, i) = place(state, key);
+        assert!(deployment.is_running(), "{} was granted to one without its lane", key.1);
         let step = &progress.plan.steps[i].step;
         let always = step.when.result == ResultCondition::Always;
         assert!(progress.steps[i].skipped.is_none(), "{} was granted though its step is left out", key.1);

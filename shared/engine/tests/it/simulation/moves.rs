@@ -30,6 +30,15 @@ const ROLLOUT: &str = "steps:
   - {name: tell, needs: [join], wait: 0s, when: {result: always}}
   - {name: alarm, wait: 0s, when: {result: failure}}";
 
+/// Others may have the lane while people are asked.
+const ASIDE: &str = "steps:
+  - {name: migrate, wait: 0s}
+  - {name: sign-off, needs: [migrate], approval: {teams: [ops], blocks: false, timeout: 10m, slack: '#ops'}}
+  - {name: web, needs: [sign-off], targets: {role: web}, rolling: {window: 2}, wait: 0s, timeout: 5m}
+  - {name: warm, wait: 0s}
+  - {name: look, needs: [web], approval: {teams: [ops], blocks: false, timeout: 10m}}
+  - {name: tell, needs: [look], wait: 0s, when: {result: always}}";
+
 /// Failed tasks ask people.
 const GUIDED: &str = "guided-failure: {teams: [ops], timeout: 10m}
 steps:
@@ -60,7 +69,7 @@ impl Asked {
     fn draw(rng: &mut StdRng, name: String) -> Self {
         Self {
             name,
-            body: [MAIN, MAIN, ROLLOUT, ROLLOUT, GUIDED, CROWD].choose(rng).copied().unwrap(),
+            body: [MAIN, MAIN, ROLLOUT, ROLLOUT, ASIDE, ASIDE, GUIDED, CROWD].choose(rng).copied().unwrap(),
             project: ["shop", "shop", "shop", "till"].choose(rng).copied().unwrap(),
             queue: [Queue::Wait, Queue::Wait, Queue::LatestOnly, Queue::Reject].choose(rng).copied().unwrap(),
             parallelism: rng.random_range(1..3),
