@@ -9,7 +9,9 @@ use futures::TryStreamExt;
 /// A connection with the seed in a file.
 pub async fn connect(url: &str, seed: &Path) -> Result<Client> {
     let seed = std::fs::read_to_string(seed).with_context(|| seed.display().to_string())?;
-    Ok(ConnectOptions::with_nkey(seed.trim().to_owned()).connect(url).await?)
+    Ok(ConnectOptions::with_nkey(seed.trim().to_owned())
+        .connect(url.split(',').map(str::to_owned).collect::<Vec<_>>())
+        .await?)
 }
 
 /// One stored message.

@@ -27,6 +27,8 @@ pub struct Wanted {
     pub executors: usize,
     /// How many planners; 0 means one. The second is `planner-2`.
     pub planners: usize,
+    /// NATS as a cluster of three servers instead of one.
+    pub cluster: bool,
     /// More environment variables for every service.
     pub variables: Vec<(String, String)>,
     /// More environment variables for the notifier.
@@ -43,8 +45,10 @@ pub struct Stack {
     pub admin: Client,
     /// The registry, once [`Stack::with_registry`] was called.
     pub registry: Option<Registry>,
-    /// NATS.
+    /// NATS; in a cluster its first server.
     pub nats: Process,
+    /// The other servers of a cluster: `nats-2` and `nats-3`.
+    pub nats_more: BTreeMap<String, Process>,
     services: BTreeMap<String, Process>,
     ports: BTreeMap<String, Port>,
 }
@@ -66,10 +70,16 @@ impl Stack {
         for name in ["nats", "release", "planner", "notifier"].into_iter().chain(more()) {
             ports.insert(name.to_owned(), ports::reserve()?);
         }
-        let nats = nats_process(&folder, &ports["nats"], &executors, &planners, &id).await?;
+        if wanted.cluster {
+            for name in ["nats-2", "nats-3", "route-1", "route-2", "route-3"] {
+                ports.insert(name.to_owned(), ports::reserve()?);
+            }
+        }
+        let (nats, nats_more) = nats_processes(&folder, &ports, &executors, &planners, &id).await?;
         let admin = Client::new(format!("http://{}", ports["release"].address()), None);
-        let mut stack = Self { services: BTreeMap::new(), registry: None, id, folder, admin, nats, ports };
+        let mut stack = Self { services: BTreeMap::new(), registry: None, id, folder, admin, nats, nats_more, ports };
         stack.nats.start()?;
+        stack.nats_more.values_mut().try_for_each(Process::start)?;
         for name in ["release", "planner", "notifier"].into_iter().chain(more()) {
             let process = stack.service(name, &wanted);
             stack.services.insert(name.to_owned(), process);
@@ -89,7 +99,8 @@ impl Stack {
         let mut process = Process::new(name, settings::own(&format!("slipway-{role}")), self.folder.path())
             .env("SLIPWAY_ID", if name.contains('-') { name.to_owned() } else { format!("{name}-1") })
             .env("SLIPWAY_LISTEN", listen)
-            .env("SLIPWAY_NATS_URL", format!("nats://{}", self.ports["nats"].address()))
+            .env("SLIPWAY_NATS_URL", self.nats_url())
+            .env("SLIPWAY_NATS_REPLICAS", if self.nats_more.is_empty() { "1" } else { "3" })
             .env("SLIPWAY_NATS_CREDS", self.seed(name))
             .env("SLIPWAY_LOG", "info,slipway=debug");
         let sqlite = format!("sqlite://{}?mode=rwc", self.path("release.db").display());
@@ -143,9 +154,10 @@ impl Stack {
         self.path("nats").join(if alone { format!("{service}-1.nk") } else { format!("{service}.nk") })
     }
 
-    /// `nats://127.0.0.1:<port>`
+    /// `nats://127.0.0.1:<port>`; in a cluster all of them, separated by commas.
     pub fn nats_url(&self) -> String {
-        format!("nats://{}", self.ports["nats"].address())
+        let servers = ["nats"].into_iter().chain(self.nats_more.keys().map(String::as_str));
+        servers.map(|name| format!("nats://{}", self.ports[name].address())).collect::<Vec<_>>().join(",")
     }
 
     /// `http://127.0.0.1:<port>` of a service.
@@ -155,7 +167,11 @@ impl Stack {
 
     /// A service's process.
     pub fn process(&mut self, name: &str) -> &mut Process {
-        if name == "nats" { &mut self.nats } else { self.services.get_mut(name).expect("a service of the stack") }
+        if name == "nats" {
+            return &mut self.nats;
+        }
+        let one = self.services.get_mut(name).or(self.nats_more.get_mut(name));
+        one.expect("a process of the stack")
     }
 
     /// Starts a service that does not run.
@@ -257,15 +273,16 @@ impl Stack {
     }
 }
 
-async fn nats_process(
+/// One server, or the three of a cluster: the first, and the others by name.
+async fn nats_processes(
     folder: &TempDir,
-    port: &Port,
+    ports: &BTreeMap<String, Port>,
     executors: &[String],
     planners: &[String],
     id: &str,
-) -> Result<Process> {
+) -> Result<(Process, BTreeMap<String, Process>)> {
     let out = folder.path().join("nats");
-    let (out_text, listen) = (out.display().to_string(), port.address());
+    let (out_text, listen) = (out.display().to_string(), ports["nats"].address());
     let slipway = settings::own("slipway");
     let mut arguments = vec!["nats", "init", "--dir", &out_text, "--listen", &listen];
     let rights = |executor: &String| format!("{executor}=staging-01-{id},web-01-{id},web-02-{id},worker");
@@ -276,6 +293,21 @@ async fn nats_process(
     for planner in planners {
         arguments.extend(["--planner", planner.as_str()]);
     }
+    let servers: Vec<&str> =
+        ["nats", "nats-2", "nats-3"].into_iter().filter(|name| ports.contains_key(*name)).collect();
+    let nodes: Vec<String> = (1..=servers.len())
+        .zip(&servers)
+        .filter(|_| servers.len() > 1)
+        .map(|(n, name)| format!("nats-{n}={}/{}", ports[*name].address(), ports[&format!("route-{n}")].number()))
+        .collect();
+    for node in &nodes {
+        arguments.extend(["--node", node.as_str()]);
+    }
     machine::run(slipway, &arguments).await?;
-    Ok(Process::new("nats", settings::nats_server(), folder.path()).arg("-c").arg(out.join("nats.conf")))
+    let process = |n: usize, name: &str| {
+        let config = if servers.len() > 1 { format!("nats-{n}.conf") } else { "nats.conf".to_owned() };
+        Process::new(name, settings::nats_server(), folder.path()).arg("-c").arg(out.join(config))
+    };
+    let more = (2..).zip(&servers[1..]).map(|(n, name)| ((*name).to_owned(), process(n, name))).collect();
+    Ok((process(1, "nats"), more))
 }

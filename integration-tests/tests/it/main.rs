@@ -5,6 +5,7 @@ mod architecture;
 mod bad_input;
 mod canary;
 mod chaos;
+mod cluster;
 mod crashes;
 mod examples;
 mod failing_release;

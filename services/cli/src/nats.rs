@@ -25,6 +25,9 @@ use crate::{
 /// The file that nats-server is started with.
 pub const CONFIG: &str = "nats.conf";
 
+/// The file with the password that the servers of a cluster show one another.
+const ROUTES: &str = "cluster.password";
+
 /// What to write.
 #[derive(Debug, Clone)]
 pub struct Init {
@@ -38,6 +41,19 @@ pub struct Init {
     pub store_dir: PathBuf,
     /// Who may connect.
     pub services: Vec<Service>,
+    /// The servers of a cluster; none for a server of its own.
+    pub nodes: Vec<Node>,
+}
+
+/// A server of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Its name; its configuration is `NAME.conf`.
+    pub name: HolderName,
+    /// Host and port for the services.
+    pub listen: String,
+    /// Host and port for the other servers.
+    pub route: String,
 }
 
 /// The services of a plain installation with these executors.
@@ -56,9 +72,9 @@ pub fn services(executors: Vec<(HolderName, Option<Vec<TargetName>>)>) -> Vec<Se
 /// What was written.
 #[derive(Debug)]
 pub struct Written {
-    /// The configuration file.
-    pub config: PathBuf,
-    /// Whether it differs from the one before.
+    /// The configuration file; in a cluster, one for each server.
+    pub configs: Vec<PathBuf>,
+    /// Whether any differs from the one before.
     pub changed: bool,
     /// Each user's seed file.
     pub seeds: Vec<PathBuf>,
@@ -78,13 +94,34 @@ pub fn init(init: &Init) -> Result<Written> {
         users.push((service, key(&file)?.public_key()));
         seeds.push(file);
     }
-    let config = init.dir.join(CONFIG);
-    let text = render(init, &users);
-    let changed = std::fs::read_to_string(&config).ok().as_deref() != Some(text.as_str());
-    if changed {
-        write_private(&config, text.as_bytes())?;
+    let mut texts = Vec::new();
+    if init.nodes.is_empty() {
+        texts.push((init.dir.join(CONFIG), render(init, None, &users)));
+    } else {
+        let password = route_password(&init.dir.join(ROUTES))?;
+        for node in &init.nodes {
+            let text = render(init, Some((node, &password)), &users);
+            texts.push((init.dir.join(format!("{}.conf", node.name)), text));
+        }
     }
-    Ok(Written { config, changed, seeds })
+    let mut changed = false;
+    for (config, text) in &texts {
+        if std::fs::read_to_string(config).ok().as_deref() != Some(text.as_str()) {
+            changed = true;
+            write_private(config, text.as_bytes())?;
+        }
+    }
+    Ok(Written { configs: texts.into_iter().map(|(config, _)| config).collect(), changed, seeds })
+}
+
+/// What the servers of a cluster show one another; a new one if the file is not there.
+fn route_password(file: &Path) -> Result<String> {
+    if let Ok(text) = std::fs::read_to_string(file) {
+        return Ok(text.trim().to_owned());
+    }
+    let password = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+    write_private(file, format!("{password}\n").as_bytes())?;
+    Ok(password)
 }
 
 /// The key in a seed file; a new one if the file is not there.
@@ -103,13 +140,13 @@ fn key(file: &Path) -> Result<KeyPair> {
 }
 
 /// The configuration. Values are JSON, which the server's format takes.
-fn render(init: &Init, users: &[(&Service, String)]) -> String {
+fn render(init: &Init, node: Option<(&Node, &str)>, users: &[(&Service, String)]) -> String {
     let mut text = String::from("# Written by `slipway nats init`, which writes it again when it is called again.\n");
     let mut line = |key: &str, value: serde_json::Value| {
         let _ = writeln!(text, "{key}: {value}");
     };
-    line("server_name", json!("slipway"));
-    line("listen", json!(init.listen));
+    line("server_name", json!(node.map_or("slipway", |(node, _)| node.name.as_str())));
+    line("listen", json!(node.map_or(&init.listen, |(node, _)| &node.listen)));
     if let Some(monitor) = &init.monitor {
         line("http", json!(monitor));
     }
@@ -119,14 +156,30 @@ fn render(init: &Init, users: &[(&Service, String)]) -> String {
         text,
         "\n# An acknowledged write is on the disk: the log must not lose what it told.\n\
          jetstream {{\n  store_dir: {}\n  sync_interval: always\n}}\n\nauthorization {{\n  users: [\n",
-        json!(init.store_dir)
+        json!(node.map_or(init.store_dir.clone(), |(node, _)| init.store_dir.join(node.name.as_str())))
     );
+    if let Some((node, password)) = node {
+        text.insert_str(text.rfind("authorization {").unwrap_or(text.len()), &cluster(init, node, password));
+    }
     for (service, public) in users {
         let _ = writeln!(text, "    # {}", service.id());
         let _ = writeln!(text, "    {{ nkey: {public}, permissions: {} }}", permissions(&service.rights()));
     }
     text.push_str("  ]\n}\n");
     text
+}
+
+/// How the servers of a cluster find one another. They tell nobody else's addresses to the services.
+fn cluster(init: &Init, node: &Node, password: &str) -> String {
+    let others = init.nodes.iter().filter(|other| other.name != node.name);
+    let routes: Vec<String> = others.map(|other| format!("nats-route://route:{password}@{}", other.route)).collect();
+    format!(
+        "cluster {{\n  name: slipway\n  listen: {}\n  no_advertise: true\n  \
+         authorization {{ user: route, password: {}, timeout: 5 }}\n  routes: {}\n}}\n\n",
+        json!(node.route),
+        json!(password),
+        json!(routes)
+    )
 }
 
 fn permissions(rights: &Rights) -> String {

@@ -167,6 +167,7 @@ impl Stack {
             monitor: None,
             store_dir: self.dir.join("nats/jetstream"),
             services: nats::services(vec![(executor, Some(targets))]),
+            nodes: Vec::new(),
         }
     }
 

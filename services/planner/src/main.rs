@@ -49,7 +49,7 @@ async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<
         };
         let connecting = async {
             let bus = Bus::connect(&config).await.context("NATS")?;
-            bus.ensure_streams().await.context("the streams of the log")?;
+            bus.ensure_streams(settings.nats.replicas).await.context("the streams of the log")?;
             anyhow::Ok(bus)
         };
         // While NATS is waited for there is nothing to end.

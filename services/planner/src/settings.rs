@@ -22,11 +22,12 @@ impl Settings {
     /// The effective settings, a line each; holds no secret.
     pub fn redacted(&self) -> String {
         format!(
-            "SLIPWAY_ID={}\nSLIPWAY_LISTEN={}\nSLIPWAY_NATS_URL={}\nSLIPWAY_NATS_CREDS={}\n",
+            "SLIPWAY_ID={}\nSLIPWAY_LISTEN={}\nSLIPWAY_NATS_URL={}\nSLIPWAY_NATS_CREDS={}\nSLIPWAY_NATS_REPLICAS={}\n",
             self.id,
             self.listen.or_port(PORT),
             self.nats.redacted_url(),
             self.nats.creds.as_ref().map(|p| p.display().to_string()).unwrap_or_default(),
+            self.nats.replicas,
         )
     }
 }

@@ -85,7 +85,7 @@ async fn start(settings: Settings, shutdown: CancellationToken) -> anyhow::Resul
         id: settings.id.clone(),
     };
     let bus = Bus::connect(&config).await?;
-    bus.ensure_streams().await?;
+    bus.ensure_streams(settings.nats.replicas).await?;
     Ok(Arc::new(App {
         settings,
         bus,

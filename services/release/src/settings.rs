@@ -55,6 +55,7 @@ impl Settings {
         [
             ("SLIPWAY_NATS_URL", self.nats.redacted_url()),
             ("SLIPWAY_NATS_CREDS", creds),
+            ("SLIPWAY_NATS_REPLICAS", self.nats.replicas.to_string()),
             ("SLIPWAY_DATABASE_URL", redact_url(&self.database_url)),
             ("SLIPWAY_LISTEN", self.listen.or_port(PORT).to_string()),
             ("SLIPWAY_MASTER_KEY_FILE", self.master_key_file.display().to_string()),

@@ -33,6 +33,12 @@ const MAX_CONSUMERS: i32 = 10_000;
 const NO_ROOM: [u64; 3] = [10023, 10028, 10047];
 const NAME_TAKEN: u64 = 10058;
 const NOT_FOUND: u64 = 10059;
+/// A cluster that has not found together yet: too few servers, or no leader.
+const NOT_YET: [u64; 4] = [10004, 10008, 10009, 10074];
+/// No server of the cluster takes it: they have not found together yet, or have no room.
+const NO_PEERS: u64 = 10005;
+/// How long the servers of a cluster may take to find together.
+const TOGETHER: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(250);
 const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 /// How long a server that is there may leave a question about a stream without an answer.
@@ -41,17 +47,17 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Bus {
     /// Makes the streams that are missing and checks those that are there. From then on this connection also makes
-    /// the presence bucket, which lives in memory, again after each reconnect.
+    /// the presence bucket, which lives in memory, again after each reconnect. `replicas` is 1, or 3 or 5 in a cluster.
     ///
     /// # Errors
     /// [`BusError::Settings`] when an existing stream does not do what the engine relies on.
-    pub async fn ensure_streams(&self) -> Result<(), BusError> {
-        for wanted in file_streams() {
+    pub async fn ensure_streams(&self, replicas: usize) -> Result<(), BusError> {
+        for wanted in file_streams(replicas) {
             self.ensure_patiently(wanted).await?;
         }
-        self.ensure_patiently(presence()).await?;
+        self.ensure_patiently(presence(replicas)).await?;
         if !self.inner.keeps_streams.swap(true, Ordering::Relaxed) {
-            tokio::spawn(keep_presence(Arc::downgrade(&self.inner), self.generation()));
+            tokio::spawn(keep_presence(Arc::downgrade(&self.inner), self.generation(), replicas));
         }
         Ok(())
     }
@@ -97,6 +103,9 @@ impl Bus {
             Ok(stream) => Some(stream.cached_info().config.clone()),
             Err(error) => match error.kind() {
                 GetStreamErrorKind::JetStream(server) if server.error_code().0 == NOT_FOUND => None,
+                GetStreamErrorKind::JetStream(server) if NOT_YET.contains(&server.error_code().0) => {
+                    return Err(BusError::NoAnswer { what: format!("$JS.API.STREAM.INFO.{} ({server})", wanted.name) });
+                }
                 GetStreamErrorKind::JetStream(server) => {
                     return Err(BusError::Refused {
                         what: format!("stream {}", wanted.name),
@@ -116,6 +125,7 @@ impl Bus {
     /// the streams to come find room as well.
     async fn create(&self, mut wanted: Config) -> Result<(), BusError> {
         let mut shrunk = false;
+        let together = Instant::now() + TOGETHER;
         loop {
             let started = Instant::now();
             let Err(error) = self.inner.js.create_stream(wanted.clone()).await else {
@@ -129,12 +139,19 @@ impl Bus {
                 return Err(self.no_answer(&format!("$JS.API.STREAM.CREATE.{}", wanted.name), started));
             };
             match server.error_code().0 {
-                NAME_TAKEN => {
-                    let stream = self.inner.js.get_stream(&wanted.name).await;
-                    let stream = stream.map_err(|e| unanswered("STREAM.INFO", &e))?;
-                    return verify(&wanted, &stream.cached_info().config);
+                code if NOT_YET.contains(&code) => {
+                    return Err(BusError::NoAnswer {
+                        what: format!("$JS.API.STREAM.CREATE.{} ({server})", wanted.name),
+                    });
                 }
-                code if NO_ROOM.contains(&code) && wanted.max_bytes > SMALLEST => {
+                NAME_TAKEN => {
+                    // In a cluster the stream that another service makes may be on its way.
+                    let stream = self.inner.js.get_stream(&wanted.name).await;
+                    let late = |e| BusError::NoAnswer { what: format!("$JS.API.STREAM.INFO.{} ({e})", wanted.name) };
+                    return verify(&wanted, &stream.map_err(late)?.cached_info().config);
+                }
+                NO_PEERS if Instant::now() < together => tokio::time::sleep(RETRY).await,
+                code if (NO_ROOM.contains(&code) || code == NO_PEERS) && wanted.max_bytes > SMALLEST => {
                     wanted.max_bytes /= 2;
                     shrunk = true;
                     tracing::warn!(stream = wanted.name, max_bytes = wanted.max_bytes, reason = %server, "trying a smaller stream");
@@ -201,17 +218,13 @@ impl Bus {
     }
 }
 
-pub(crate) fn unanswered(what: &str, error: &dyn std::fmt::Display) -> BusError {
-    BusError::Refused { what: what.to_owned(), reason: error.to_string() }
-}
-
 /// Makes the presence bucket again whenever the server may have forgotten it.
-async fn keep_presence(inner: Weak<Inner>, mut generation: tokio::sync::watch::Receiver<u64>) {
+async fn keep_presence(inner: Weak<Inner>, mut generation: tokio::sync::watch::Receiver<u64>, replicas: usize) {
     while generation.changed().await.is_ok() {
         loop {
             let Some(inner) = inner.upgrade() else { return };
             let bus = Bus { inner };
-            match bus.ensure(presence()).await {
+            match bus.ensure(presence(replicas)).await {
                 Ok(()) => break,
                 Err(error) => tracing::debug!(%error, "the presence bucket could not be made yet"),
             }
@@ -221,14 +234,14 @@ async fn keep_presence(inner: Weak<Inner>, mut generation: tokio::sync::watch::R
     }
 }
 
-fn file_streams() -> [Config; 4] {
+fn file_streams(replicas: usize) -> [Config; 4] {
     let base = Config {
         storage: StorageType::File,
         retention: RetentionPolicy::Limits,
         max_messages: -1,
         max_messages_per_subject: -1,
         max_consumers: MAX_CONSUMERS,
-        num_replicas: 1,
+        num_replicas: replicas,
         allow_direct: true,
         ..Config::default()
     };
@@ -247,7 +260,8 @@ fn file_streams() -> [Config; 4] {
             discard: DiscardPolicy::Old,
             max_bytes: 4 * 1024 * MIB,
             max_age: 30 * DAY,
-            persist_mode: Some(PersistenceMode::Async),
+            // What a step printed may lose its last moment, but only a single server can be told so.
+            persist_mode: (replicas == 1).then_some(PersistenceMode::Async),
             ..base.clone()
         },
         Config {
@@ -271,7 +285,7 @@ fn file_streams() -> [Config; 4] {
     ]
 }
 
-fn presence() -> Config {
+fn presence(replicas: usize) -> Config {
     Config {
         name: PRESENCE_STREAM.into(),
         subjects: vec![format!("$KV.{PRESENCE}.>")],
@@ -284,7 +298,7 @@ fn presence() -> Config {
         max_age: Duration::from_secs(LEASE_SECS),
         duplicate_window: Duration::from_secs(LEASE_SECS),
         max_consumers: MAX_CONSUMERS,
-        num_replicas: 1,
+        num_replicas: replicas,
         allow_rollup: true,
         deny_delete: true,
         allow_direct: true,
@@ -292,7 +306,7 @@ fn presence() -> Config {
     }
 }
 
-/// What the engine relies on must be so; sizes, ages and replicas are the operator's.
+/// What the engine relies on must be so; sizes and ages are the operator's, and so are more replicas than wanted.
 fn verify(wanted: &Config, found: &Config) -> Result<(), BusError> {
     let differs = |what: &str, found: String, needed: String| {
         Err(BusError::Settings {
@@ -303,6 +317,9 @@ fn verify(wanted: &Config, found: &Config) -> Result<(), BusError> {
     };
     if wanted.subjects != found.subjects {
         return differs("subjects", found.subjects.join(", "), wanted.subjects.join(", "));
+    }
+    if found.num_replicas < wanted.num_replicas {
+        return differs("replicas", found.num_replicas.to_string(), wanted.num_replicas.to_string());
     }
     if wanted.retention != found.retention {
         return differs("retention", format!("{:?}", found.retention), format!("{:?}", wanted.retention));
@@ -341,11 +358,12 @@ mod tests {
 
     #[test]
     fn a_log_that_may_forget_is_refused_and_named() {
-        let [log, ..] = file_streams();
+        let [log, ..] = file_streams(1);
         assert!(verify(&log, &log).is_ok());
         assert!(verify(&log, &Config { num_replicas: 3, max_bytes: 1, ..log.clone() }).is_ok());
         for (bad, word) in [
             (Config { discard: DiscardPolicy::Old, ..log.clone() }, "discard Old"),
+            (Config { num_replicas: 0, ..log.clone() }, "replicas 0"),
             (Config { max_age: DAY, ..log.clone() }, "max_age"),
             (Config { deny_delete: false, ..log.clone() }, "deny_delete off"),
             (Config { subjects: vec!["x".into()], ..log.clone() }, "subjects x"),

@@ -28,6 +28,16 @@ pub struct NatsArgs {
     /// File with the NATS credentials: an nkey seed (SU…) or a .creds file
     #[arg(long = "nats-creds", env = "SLIPWAY_NATS_CREDS")]
     pub creds: Option<PathBuf>,
+    /// On how many servers each stream is kept: 1, or 3 or 5 in a cluster
+    #[arg(long = "nats-replicas", env = "SLIPWAY_NATS_REPLICAS", default_value = "1", value_parser = replicas)]
+    pub replicas: usize,
+}
+
+fn replicas(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(replicas @ (1 | 3 | 5)) => Ok(replicas),
+        _ => Err("write 1, or 3 or 5 in a cluster of at least so many servers".to_owned()),
+    }
 }
 
 impl NatsArgs {
@@ -39,7 +49,11 @@ impl NatsArgs {
 
 impl fmt::Debug for NatsArgs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NatsArgs").field("url", &self.redacted_url()).field("creds", &self.creds).finish()
+        f.debug_struct("NatsArgs")
+            .field("url", &self.redacted_url())
+            .field("creds", &self.creds)
+            .field("replicas", &self.replicas)
+            .finish()
     }
 }
 
@@ -83,7 +97,7 @@ mod tests {
         ] {
             assert_eq!(redact_url(url), shown);
         }
-        let args = NatsArgs { url: "nats://u:hidden@h".into(), creds: None };
+        let args = NatsArgs { url: "nats://u:hidden@h".into(), creds: None, replicas: 1 };
         assert!(!format!("{args:?}").contains("hidden"));
     }
 }

@@ -39,6 +39,10 @@ pub struct Init {
     /// repeated; executor-1 without
     #[arg(long = "executor", value_name = "NAME[=TARGET,…]", value_parser = executor)]
     executors: Vec<Executor>,
+    /// A server of a cluster of three or five, with its address for the services and its port for the other servers
+    /// (6222 without), such as nats-1=10.0.0.1:4222/6222. Repeated for each; NAME.conf is written for each
+    #[arg(long = "node", value_name = "NAME=HOST:PORT[/PORT]", value_parser = node)]
+    nodes: Vec<nats::Node>,
     /// One more release service
     #[arg(long = "release", value_name = "NAME")]
     releases: Vec<HolderName>,
@@ -63,9 +67,21 @@ fn executor(text: &str) -> std::result::Result<Executor, String> {
     Ok((name, targets.transpose().map_err(|e| e.to_string())?))
 }
 
+fn node(text: &str) -> std::result::Result<nats::Node, String> {
+    let shape = "write it as NAME=HOST:PORT or NAME=HOST:PORT/ROUTE-PORT, such as nats-1=10.0.0.1:4222";
+    let (name, address) = text.split_once('=').ok_or(shape)?;
+    let (listen, route) = address.split_once('/').unwrap_or((address, "6222"));
+    let (host, port) = listen.rsplit_once(':').ok_or(shape)?;
+    if host.is_empty() || port.parse::<u16>().is_err() || route.parse::<u16>().is_err() {
+        return Err(shape.to_owned());
+    }
+    let name = HolderName::new(name).map_err(|e| e.to_string())?;
+    Ok(nats::Node { name, listen: listen.to_owned(), route: format!("{host}:{route}") })
+}
+
 #[derive(Serialize)]
 struct Answer {
-    config: PathBuf,
+    configs: Vec<PathBuf>,
     changed: bool,
     seeds: Vec<PathBuf>,
 }
@@ -74,6 +90,9 @@ impl Nats {
     pub fn run(self, shared: &Shared) -> Result<()> {
         let Self::Init(args) = self;
         let dir = absolute(&args.dir)?;
+        if matches!(args.nodes.len(), 1 | 2 | 4) {
+            return Err(Failure::Usage("a cluster that can lose a server has three or five of them".to_owned()));
+        }
         let mut executors = args.executors;
         if executors.is_empty() {
             executors.push(executor("executor-1").map_err(Failure::Failed)?);
@@ -90,15 +109,19 @@ impl Nats {
                 None => dir.join("jetstream"),
             },
             services,
+            nodes: args.nodes,
             dir,
         };
         let written = nats::init(&init)?;
-        let answer = Answer { config: written.config, changed: written.changed, seeds: written.seeds };
+        let answer = Answer { configs: written.configs, changed: written.changed, seeds: written.seeds };
         shared.output.show(&answer, |_| {
             let state = if answer.changed { "written" } else { "unchanged" };
-            let mut text = format!("{} {state}\n", answer.config.display());
+            let mut text = String::new();
+            answer.configs.iter().for_each(|config| text.push_str(&format!("{} {state}\n", config.display())));
             answer.seeds.iter().for_each(|seed| text.push_str(&format!("  {}\n", seed.display())));
-            text.push_str(&format!("start it with `nats-server -c {}`\n", answer.config.display()));
+            for config in &answer.configs {
+                text.push_str(&format!("start it with `nats-server -c {}`\n", config.display()));
+            }
             text
         })
     }
@@ -132,6 +155,16 @@ mod tests {
             ("0.0.0.0", Some(5), "0.0.0.0:5"),
         ] {
             assert_eq!(listen(address, port), expected);
+        }
+    }
+
+    #[test]
+    fn a_server_of_a_cluster_is_given_with_its_addresses() {
+        let one = node("nats-1=10.0.0.1:4222").unwrap();
+        assert_eq!((one.listen.as_str(), one.route.as_str()), ("10.0.0.1:4222", "10.0.0.1:6222"));
+        assert_eq!(node("n=h:1/2").unwrap().route, "h:2");
+        for bad in ["n", "n=h", "n=:1", "n=h:x", "n=h:1/x", "N=h:1"] {
+            assert!(node(bad).is_err(), "{bad}");
         }
     }
 

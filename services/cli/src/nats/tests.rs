@@ -53,6 +53,7 @@ fn settings(dir: &Path) -> Init {
         monitor: None,
         store_dir: dir.join("store"),
         services: services(executors),
+        nodes: Vec::new(),
     }
 }
 
@@ -63,7 +64,7 @@ impl Server {
         let program = std::env::var_os("SLIPWAY_TEST_NATS_SERVER").unwrap_or_else(|| "nats-server".into());
         let child = Command::new(&program)
             .arg("-c")
-            .arg(&written.config)
+            .arg(&written.configs[0])
             .arg("--ports_file_dir")
             .arg(dir.path())
             .stderr(std::fs::File::create(dir.path().join("log")).unwrap())
@@ -116,13 +117,13 @@ fn files_are_private_and_keys_are_kept_when_written_again() {
     let seeds = || first.seeds.iter().map(|file| std::fs::read(file).unwrap()).collect::<Vec<_>>();
     let before = seeds();
     assert_eq!(first.seeds.len(), 6);
-    for file in first.seeds.iter().chain([&first.config]) {
+    for file in first.seeds.iter().chain(&first.configs) {
         assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600, "{}", file.display());
     }
     let again = init(&settings(dir.path())).unwrap();
     assert!(first.changed && !again.changed);
     assert_eq!(seeds(), before);
-    let config = std::fs::read_to_string(&first.config).unwrap();
+    let config = std::fs::read_to_string(&first.configs[0]).unwrap();
     assert!(config.contains("sync_interval: always"), "{config}");
     for seed in before {
         let seed = String::from_utf8(seed).unwrap();
@@ -287,8 +288,8 @@ async fn all_that_the_services_do_on_the_bus_works_with_these_rights() {
     let server = Server::start();
     let release = server.bus(Role::Release, "release-1").await;
     let planner = server.bus(Role::Planner, "planner-1").await;
-    release.ensure_streams().await.unwrap();
-    planner.ensure_streams().await.unwrap();
+    release.ensure_streams(1).await.unwrap();
+    planner.ensure_streams(1).await.unwrap();
     let executor = server.bus(Role::Executor, "executor-1").await;
     let notifier = server.bus(Role::Notifier, "notifier-1").await;
     executor.await_streams().await.unwrap();
@@ -396,4 +397,26 @@ async fn rings_and_secrets(planner: &Bus, release: &Bus, executor: &Bus, task: &
     while !matches!(executor.ask_secrets(&request).await.unwrap(), Some(SecretAnswer::Later)) {
         assert!(started.elapsed() < DEADLINE, "the release service's answer does not come back");
     }
+}
+
+#[test]
+fn the_servers_of_a_cluster_know_one_another_and_keep_their_password() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = |n: u16| super::Node {
+        name: HolderName::new(format!("nats-{n}")).unwrap(),
+        listen: format!("10.0.0.{n}:4222"),
+        route: format!("10.0.0.{n}:6222"),
+    };
+    let wanted = Init { nodes: vec![node(1), node(2), node(3)], ..settings(dir.path()) };
+    let first = init(&wanted).unwrap();
+    assert_eq!(first.configs.len(), 3);
+    let text = std::fs::read_to_string(&first.configs[1]).unwrap();
+    for part in
+        ["server_name: \"nats-2\"", "no_advertise: true", "@10.0.0.1:6222", "@10.0.0.3:6222", "sync_interval: always"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("@10.0.0.2:6222"), "not itself: {text}");
+    let second = init(&wanted).unwrap();
+    assert!(!second.changed, "keys and password are kept");
 }

@@ -110,7 +110,7 @@ impl Stage {
         let bus =
             Bus::connect(&BusConfig { url: url.clone(), creds: None, role: Role::Planner, id: "planner-1".into() })
                 .await?;
-        bus.ensure_streams().await?;
+        bus.ensure_streams(1).await?;
         let docker = settings::docker();
         let executor = Process::new("executor", PathBuf::from(env!("CARGO_BIN_EXE_slipway-executor")), folder.path())
             .env("SLIPWAY_NATS_URL", url)

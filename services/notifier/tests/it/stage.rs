@@ -82,7 +82,7 @@ impl Stage {
         let url = format!("nats://{}", nats_port.address());
         let config = BusConfig { url: url.clone(), creds: None, role: Role::Planner, id: "planner-1".to_owned() };
         let bus = Bus::connect(&config).await?;
-        bus.ensure_streams().await?;
+        bus.ensure_streams(1).await?;
 
         let slack = LocalSlack::start().await?;
         let listen = ports::reserve()?;

@@ -129,7 +129,7 @@ async fn a_denied_append_says_so_instead_of_trying_for_ever() -> anyhow::Result<
     let nats = Nats::start_with(users, "")?;
     let mut config = nats.config(Role::Planner, "planner-1");
     config.url = format!("nats://all:all@127.0.0.1:{}", nats.port);
-    Bus::connect(&config).await?.ensure_streams().await?;
+    Bus::connect(&config).await?.ensure_streams(1).await?;
     let mut config = nats.config(Role::Executor, "executor-1");
     config.url = format!("nats://some:some@127.0.0.1:{}", nats.port);
     let bus = Bus::connect(&config).await?;

@@ -14,7 +14,7 @@ async fn a_seed_in_a_file_opens_the_door_and_another_does_not() -> anyhow::Resul
     let mut config = nats.config(Role::Planner, "planner-1");
     config.creds = Some(dir.path().join("planner-1.nk"));
     std::fs::write(dir.path().join("planner-1.nk"), format!("# planner-1\n{}\n", user.seed()?))?;
-    Bus::connect(&config).await?.ensure_streams().await?;
+    Bus::connect(&config).await?.ensure_streams(1).await?;
 
     let stranger = KeyPair::new_user().seed()?;
     std::fs::write(dir.path().join("planner-1.nk"), &stranger)?;

@@ -134,7 +134,7 @@ async fn a_log_that_lost_what_was_folded_is_a_regression() -> anyhow::Result<()>
     nats.kill9();
     nats.wipe()?;
     nats.restart()?;
-    soon("the streams to be made again", async { while bus.ensure_streams().await.is_err() {} }).await;
+    soon("the streams to be made again", async { while bus.ensure_streams(1).await.is_err() {} }).await;
     for _ in 0..3 {
         bus.append(&plan(), 0, &started()).await?;
     }

@@ -68,7 +68,7 @@ async fn output_that_the_server_lost_does_not_hide_what_comes_after() -> anyhow:
     nats.kill9();
     nats.wipe()?;
     nats.restart()?;
-    soon("the streams to be made again", async { while bus.ensure_streams().await.is_err() {} }).await;
+    soon("the streams to be made again", async { while bus.ensure_streams(1).await.is_err() {} }).await;
     soon("storing output", async { while bus.log(id, &web, 1, &lines(&["new"])).await.is_err() {} }).await;
     assert_eq!(soon("the new line", reader.next()).await.text, "new");
     Ok(())

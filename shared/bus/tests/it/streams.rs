@@ -18,7 +18,7 @@ async fn several_services_may_make_the_streams_at_the_same_time() -> anyhow::Res
     });
     let makers = ["a", "b", "c"].map(|id| {
         let config = nats.config(Role::Planner, id);
-        async move { Bus::connect(&config).await?.ensure_streams().await }
+        async move { Bus::connect(&config).await?.ensure_streams(1).await }
     });
     for made in futures::future::join_all(makers).await {
         made?;
@@ -38,7 +38,7 @@ async fn an_existing_stream_that_may_forget_is_refused_by_name() -> anyhow::Resu
     })
     .await?;
     let bus = Bus::connect(&nats.config(Role::Planner, "planner-1")).await?;
-    let error = bus.ensure_streams().await.unwrap_err();
+    let error = bus.ensure_streams(1).await.unwrap_err();
     assert!(matches!(error, BusError::Settings { .. }), "{error}");
     assert!(error.to_string().contains("stream DEPLOYMENTS has discard Old, but Slipway needs discard New"), "{error}");
     Ok(())
@@ -86,6 +86,6 @@ async fn connecting_waits_for_a_server_that_is_not_there_yet() -> anyhow::Result
     });
     tokio::task::yield_now().await;
     nats.restart()?;
-    soon("the connection", connecting).await??.ensure_streams().await?;
+    soon("the connection", connecting).await??.ensure_streams(1).await?;
     Ok(())
 }

@@ -88,7 +88,7 @@ impl Nats {
     /// A connection with all streams in place.
     pub async fn bus(&self) -> anyhow::Result<Bus> {
         let bus = Bus::connect(&self.config(Role::Planner, "planner-1")).await?;
-        bus.ensure_streams().await?;
+        bus.ensure_streams(1).await?;
         Ok(bus)
     }
 }

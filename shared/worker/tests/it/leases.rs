@@ -157,7 +157,7 @@ async fn a_claim_that_the_log_has_lost_is_let_go() -> anyhow::Result<()> {
     nats.wipe()?;
     nats.restart()?;
     let fresh = Bus::connect(&nats.config(Role::Planner, "planner-2")).await?;
-    fresh.ensure_streams().await?;
+    fresh.ensure_streams(1).await?;
     soon("the worker to notice", until(|| fenced.load(Ordering::Relaxed))).await;
     assert_eq!(fresh.head_of(&address(&task)).await?, 0);
     Ok(())
@@ -191,7 +191,7 @@ async fn an_append_of_a_claim_that_the_log_has_lost_ends() -> anyhow::Result<()>
     nats.wipe()?;
     nats.restart()?;
     let fresh = Bus::connect(&nats.config(Role::Planner, "planner-2")).await?;
-    fresh.ensure_streams().await?;
+    fresh.ensure_streams(1).await?;
     soon("the append to be refused", until(|| fenced.load(Ordering::Relaxed))).await;
     assert_eq!(fresh.head_of(&address(&task)).await?, 0);
     Ok(())

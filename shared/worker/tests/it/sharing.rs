@@ -158,7 +158,7 @@ async fn a_worker_that_may_not_hear_its_target_says_so_instead_of_waiting_for_ev
         config.url = format!("nats://{user}:{user}@127.0.0.1:{}", nats.port);
         config
     };
-    Bus::connect(&config(Role::Planner, "all")).await?.ensure_streams().await?;
+    Bus::connect(&config(Role::Planner, "all")).await?.ensure_streams(1).await?;
     for (user, denied) in [("deaf", Some("task.web-01")), ("hard-of-hearing", Some("cancel.web-01")), ("hearing", None)]
     {
         let state_dir = tempfile::tempdir()?;
