@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use slipway_domain::{
-    manifest::{Environment, Feed, Freeze, Lifecycle, Limits, Manifest, Project, Target, Team, Webhook},
+    manifest::{Environment, Feed, Freeze, Lifecycle, Limits, Manifest, Project, Target, Team, VariableSet, Webhook},
     name::{
         EnvironmentName, FeedName, FreezeName, LifecycleName, LimitsName, ProjectName, TargetName, TeamName,
-        WebhookName,
+        VariableSetName, WebhookName,
     },
 };
 
@@ -27,6 +27,8 @@ pub struct World {
     pub lifecycles: BTreeMap<LifecycleName, Lifecycle>,
     /// Teams.
     pub teams: BTreeMap<TeamName, Team>,
+    /// Variables that projects include.
+    pub variable_sets: BTreeMap<VariableSetName, VariableSet>,
     /// Projects.
     pub projects: BTreeMap<ProjectName, Project>,
     /// Senders of webhooks.
@@ -51,6 +53,7 @@ impl World {
             Manifest::Freeze(m) => drop(self.freezes.insert(m.name.clone(), *m)),
             Manifest::Lifecycle(m) => drop(self.lifecycles.insert(m.name.clone(), m)),
             Manifest::Team(m) => drop(self.teams.insert(m.name.clone(), m)),
+            Manifest::VariableSet(m) => drop(self.variable_sets.insert(m.name.clone(), m)),
             Manifest::Project(m) => drop(self.projects.insert(m.name.clone(), *m)),
             Manifest::Webhook(m) => drop(self.webhooks.insert(m.name.clone(), m)),
         }
@@ -66,6 +69,7 @@ impl World {
             Manifest::Freeze(m) => drop(self.freezes.remove(&m.name)),
             Manifest::Lifecycle(m) => drop(self.lifecycles.remove(&m.name)),
             Manifest::Team(m) => drop(self.teams.remove(&m.name)),
+            Manifest::VariableSet(m) => drop(self.variable_sets.remove(&m.name)),
             Manifest::Project(m) => drop(self.projects.remove(&m.name)),
             Manifest::Webhook(m) => drop(self.webhooks.remove(&m.name)),
         }
@@ -81,6 +85,7 @@ impl World {
         all.extend(self.freezes.values().cloned().map(Box::new).map(Manifest::Freeze));
         all.extend(self.lifecycles.values().cloned().map(Manifest::Lifecycle));
         all.extend(self.teams.values().cloned().map(Manifest::Team));
+        all.extend(self.variable_sets.values().cloned().map(Manifest::VariableSet));
         all.extend(self.projects.values().cloned().map(Box::new).map(Manifest::Project));
         all.extend(self.webhooks.values().cloned().map(Manifest::Webhook));
         all

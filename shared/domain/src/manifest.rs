@@ -9,6 +9,7 @@ pub mod parse;
 mod project;
 mod rolling;
 pub mod step;
+mod variable;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,7 @@ pub use freeze::*;
 pub use project::*;
 pub use rolling::*;
 pub use step::*;
+pub use variable::*;
 
 use crate::{
     duration::Span,
@@ -41,6 +43,8 @@ pub enum Manifest {
     Freeze(Box<Freeze>),
     /// The order of environments.
     Lifecycle(Lifecycle),
+    /// Variables that projects include.
+    VariableSet(VariableSet),
     /// What is deployed, and how.
     Project(Box<Project>),
     /// A sender of registry webhooks.
@@ -66,6 +70,8 @@ pub enum Kind {
     Lifecycle,
     /// See [`Team`].
     Team,
+    /// See [`VariableSet`].
+    VariableSet,
     /// See [`Project`].
     Project,
     /// See [`Webhook`].
@@ -74,13 +80,14 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in an order in which they can be applied.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Feed,
         Self::Environment,
         Self::Limits,
         Self::Target,
         Self::Lifecycle,
         Self::Team,
+        Self::VariableSet,
         Self::Project,
         Self::Freeze,
         Self::Webhook,
@@ -96,6 +103,7 @@ impl Kind {
             Self::Freeze => "Freeze",
             Self::Lifecycle => "Lifecycle",
             Self::Team => "Team",
+            Self::VariableSet => "VariableSet",
             Self::Project => "Project",
             Self::Webhook => "Webhook",
         }
@@ -111,6 +119,7 @@ impl Kind {
             Self::Freeze => "freezes",
             Self::Lifecycle => "lifecycles",
             Self::Team => "teams",
+            Self::VariableSet => "variable-sets",
             Self::Project => "projects",
             Self::Webhook => "webhooks",
         }
@@ -132,6 +141,7 @@ impl Manifest {
             Self::Limits(_) => Kind::Limits,
             Self::Freeze(_) => Kind::Freeze,
             Self::Lifecycle(_) => Kind::Lifecycle,
+            Self::VariableSet(_) => Kind::VariableSet,
             Self::Project(_) => Kind::Project,
             Self::Webhook(_) => Kind::Webhook,
             Self::Team(_) => Kind::Team,
@@ -147,6 +157,7 @@ impl Manifest {
             Self::Limits(m) => m.name.as_str(),
             Self::Freeze(m) => m.name.as_str(),
             Self::Lifecycle(m) => m.name.as_str(),
+            Self::VariableSet(m) => m.name.as_str(),
             Self::Project(m) => m.name.as_str(),
             Self::Webhook(m) => m.name.as_str(),
             Self::Team(m) => m.name.as_str(),

@@ -117,6 +117,8 @@ name!(/// An image registry.
     FeedName, "feed name");
 name!(/// A lifecycle.
     LifecycleName, "lifecycle name");
+name!(/// A set of variables that projects include.
+    VariableSetName, "name of a variable set");
 name!(/// A channel of a project.
     ChannelName, "channel name");
 name!(/// A package of a project: an image that its steps use.

@@ -11,10 +11,10 @@ use crate::{
     event::Actor,
     id::{DeploymentId, TaskKey},
     image::ImageRef,
-    manifest::{GuidedFailure, Member, Queue, Step, Variable},
+    manifest::{GuidedFailure, Member, Queue, Step, Variable, VariableSet},
     name::{
         ChannelName, EnvironmentName, FreezeName, PackageName, PersonName, ProjectName, RoleName, StepName, TargetName,
-        TeamName,
+        TeamName, VariableSetName,
     },
     order::Outputs,
     secret::SecretRef,
@@ -40,11 +40,23 @@ pub struct ReleaseSnapshot {
     pub steps: Vec<Step>,
     /// The variables as they were when the release was made; secrets by reference.
     pub variables: Vec<Variable>,
+    /// The sets that the project included then, as they were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variable_sets: Vec<VariableSet>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// What is new in it, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notes: Option<String>,
+}
+
+impl ReleaseSnapshot {
+    /// Every definition of a variable, and the set that it is from; the project's own first.
+    pub fn definitions(&self) -> impl Iterator<Item = (&Variable, Option<&VariableSetName>)> {
+        let own = self.variables.iter().map(|variable| (variable, None));
+        let included = self.variable_sets.iter().flat_map(|set| set.variables.iter().map(|v| (v, Some(&set.name))));
+        own.chain(included)
+    }
 }
 
 /// An image of a release, and how its registry is reached.

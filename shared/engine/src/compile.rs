@@ -266,6 +266,7 @@ fn check_texts(request: &Request, plan: &Plan, problems: &mut Vec<String>) {
                 step: &step.name,
                 target,
                 roles,
+                aimed_at: step.targets.as_ref().map(|t| &t.role),
             };
             let earlier: Vec<&str> = before[i].iter().map(|a| plan.steps[*a].name().as_str()).collect();
             for text in order::texts(step) {
@@ -320,7 +321,7 @@ fn used_names(request: &Request, text: &str) -> Result<BTreeSet<String>, String>
     let mut all = template::names(text)?;
     let mut queue: Vec<String> = all.iter().cloned().collect();
     while let Some(name) = queue.pop() {
-        for variable in request.release.variables.iter().filter(|v| v.name == name) {
+        for (variable, _) in request.release.definitions().filter(|(v, _)| v.name == name) {
             for inner in template::names(variable.value.as_deref().unwrap_or_default())? {
                 if all.insert(inner.clone()) {
                     queue.push(inner);

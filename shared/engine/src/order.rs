@@ -82,6 +82,7 @@ fn order(deployment: &Deployment, progress: &Progress, i: usize, task: &Task) ->
         step: &step.name,
         target: &task.target,
         roles: target.map_or(&nobody, |t| &t.roles),
+        aimed_at: step.targets.as_ref().map(|t| &t.role),
     };
     let (outcome, _) = ready::outcome(deployment, progress);
     let renderer = Renderer::new(request, place, outcome.as_str(), outputs(progress, i, task));

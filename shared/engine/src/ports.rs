@@ -54,6 +54,7 @@ pub fn conflicts(request: &Request, plan: &Plan) -> Vec<String> {
                 step: planned.name(),
                 target,
                 roles: &roles,
+                aimed_at: planned.step.targets.as_ref().map(|t| &t.role),
             };
             let renderer = variables::Renderer::new(request, place, "succeeded", Value::Object(Map::new()));
             for text in &run.ports {

@@ -1,15 +1,16 @@
 //! Which value a variable has, at one place of one deployment.
 //!
 //! Scopes and their order are Octopus's: the step beats the target, the target its roles, a role
-//! the environment, the environment the channel; a value scoped twice beats one scoped once. Two
-//! values of the same rank are an error that names both, never a coin toss.
+//! the environment, the environment the channel; a value scoped twice beats one scoped once. Among
+//! roles the one that the step is aimed at goes first. Of equal scopes the project's own value beats
+//! one of an included set. Two values of the same rank are an error that names both, never a coin toss.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 use slipway_domain::{
     manifest::{Scope, Variable},
-    name::{ChannelName, EnvironmentName, RoleName, StepName, TargetName},
+    name::{ChannelName, EnvironmentName, RoleName, StepName, TargetName, VariableSetName},
     release::Request,
     secret::SecretRef,
     text::did_you_mean,
@@ -44,12 +45,15 @@ pub struct Place<'a> {
     pub target: &'a TargetName,
     /// The target's roles.
     pub roles: &'a [RoleName],
+    /// The role that the step is aimed at.
+    pub aimed_at: Option<&'a RoleName>,
 }
 
-/// How specific a scope is; the greater wins. One place per dimension, most specific first.
-type Rank = [bool; 5];
+/// How specific a definition is; the greater wins. Most specific first: step, target, role that the
+/// step is aimed at, role, environment, channel, and at last the project's own before a set's.
+type Rank = [bool; 7];
 
-fn rank(scope: &Scope, place: &Place<'_>) -> Option<Rank> {
+fn rank(scope: &Scope, own: bool, place: &Place<'_>) -> Option<Rank> {
     fn fits(dimension: Option<bool>) -> Option<bool> {
         match dimension {
             Some(true) => Some(true),
@@ -57,27 +61,39 @@ fn rank(scope: &Scope, place: &Place<'_>) -> Option<Rank> {
             None => Some(false),
         }
     }
+    let aimed = place.aimed_at.is_some_and(|role| {
+        place.roles.contains(role) && scope.role.as_ref().is_some_and(|roles| roles.contains(role))
+    });
     Some([
         fits(scope.step.as_ref().map(|s| s.contains(place.step)))?,
         fits(scope.target.as_ref().map(|s| s.contains(place.target)))?,
+        aimed,
         fits(scope.role.as_ref().map(|s| s.as_slice().iter().any(|r| place.roles.contains(r))))?,
         fits(scope.environment.as_ref().map(|s| s.contains(place.environment)))?,
         fits(scope.channel.as_ref().map(|s| s.contains(place.channel)))?,
+        own,
     ])
 }
 
+/// One value of a variable, and the set that it is from if it is not the project's own.
+pub type Definition<'a> = (&'a Variable, Option<&'a VariableSetName>);
+
 /// The definition that holds for a name at a place. `None`: no definition fits.
 /// Errs when two fit equally well.
-pub fn select<'a>(variables: &'a [Variable], name: &str, place: &Place<'_>) -> Result<Option<&'a Variable>, String> {
-    let mut best: Option<(Rank, &Variable)> = None;
+pub fn select<'a>(
+    definitions: impl Iterator<Item = Definition<'a>>,
+    name: &str,
+    place: &Place<'_>,
+) -> Result<Option<Definition<'a>>, String> {
+    let mut best: Option<(Rank, Definition<'a>)> = None;
     let mut tie = None;
-    for variable in variables.iter().filter(|v| v.name == name) {
-        let Some(rank) = rank(&variable.scope, place) else { continue };
+    for definition in definitions.filter(|(variable, _)| variable.name == name) {
+        let Some(rank) = rank(&definition.0.scope, definition.1.is_none(), place) else { continue };
         match &best {
             Some((winner, _)) if *winner > rank => {}
-            Some((winner, first)) if *winner == rank => tie = Some((*first, variable)),
+            Some((winner, first)) if *winner == rank => tie = Some((*first, definition)),
             _ => {
-                best = Some((rank, variable));
+                best = Some((rank, definition));
                 tie = None;
             }
         }
@@ -91,17 +107,18 @@ pub fn select<'a>(variables: &'a [Variable], name: &str, place: &Place<'_>) -> R
             describe(b)
         ));
     }
-    Ok(best.map(|(_, variable)| variable))
+    Ok(best.map(|(_, definition)| definition))
 }
 
-fn describe(variable: &Variable) -> String {
+fn describe((variable, set): Definition<'_>) -> String {
     let what = match (&variable.value, &variable.secret) {
         (Some(value), _) => format!("\"{value}\""),
         (None, Some(secret)) => format!("secret {secret}"),
         (None, None) => "no value".to_owned(),
     };
+    let from = set.map(|set| format!(" of variable set `{set}`")).unwrap_or_default();
     let scope = serde_json::to_string(&variable.scope).unwrap_or_default();
-    if variable.scope.is_empty() { format!("{what} (no scope)") } else { format!("{what} (scope {scope})") }
+    if variable.scope.is_empty() { format!("{what}{from} (no scope)") } else { format!("{what}{from} (scope {scope})") }
 }
 
 /// Renders the texts of one task.
@@ -197,7 +214,7 @@ impl<'a> Renderer<'a> {
     fn definition<'n>(&self, name: &'n str) -> Result<(&'n str, &'a Variable), String> {
         let mut candidate = name;
         loop {
-            if let Some(variable) = select(&self.request.release.variables, candidate, &self.place)? {
+            if let Some((variable, _)) = select(self.request.release.definitions(), candidate, &self.place)? {
                 return Ok((candidate, variable));
             }
             match candidate.rfind('.') {
@@ -225,14 +242,14 @@ impl<'a> Renderer<'a> {
     }
 
     fn unknown(&self, name: &str) -> String {
-        let defined = self.request.release.variables.iter().find(|v| v.name == name);
+        let defined = self.request.release.definitions().find(|(v, _)| v.name == name);
         if defined.is_some() {
             return format!(
                 "variable `{name}` has no value for step `{}` on `{}` in environment `{}`; add one with that scope or without scope",
                 self.place.step, self.place.target, self.place.environment
             );
         }
-        let known = self.request.release.variables.iter().map(|v| v.name.as_str()).chain(BUILT_IN);
+        let known = self.request.release.definitions().map(|(v, _)| v.name.as_str()).chain(BUILT_IN);
         format!("unknown variable `{name}`{}", did_you_mean(name, known))
     }
 }

@@ -76,6 +76,7 @@ fn request(n: u128, project_name: &str, steps: &str) -> Request {
             steps: project.steps,
             variables: project.variables,
             created_at: time(0),
+            variable_sets: Vec::new(),
             notes: None,
         },
         targets: vec![target("web-01"), target("web-02")],

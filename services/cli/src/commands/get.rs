@@ -57,6 +57,7 @@ fn list(kind: Kind, manifests: &[Value]) -> String {
         Kind::Target => &["name", "environments", "roles", "docker", "parallelism"],
         Kind::Lifecycle => &["name", "phases"],
         Kind::Team => &["name", "members"],
+        Kind::VariableSet => &["name", "variables"],
         Kind::Project => &["name", "lifecycle", "packages", "channels", "steps"],
         Kind::Webhook => &["name", "source", "feeds"],
     };

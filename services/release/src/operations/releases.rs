@@ -7,7 +7,7 @@ use slipway_domain::{
     api::{CreateRelease, ReleaseBlock, ReleaseView},
     event::Actor,
     image::ImageRef,
-    manifest::{Feed, Kind, Manifest, PackageSource, Project},
+    manifest::{Feed, Kind, Manifest, PackageSource, Project, VariableSet},
     name::{FeedName, PackageName, ProjectName},
     release::{Package, PullCredentials, ReleaseSnapshot},
     text::did_you_mean,
@@ -35,6 +35,7 @@ pub async fn create(
         packages.insert(name.clone(), package(app, name, source, tag, &rules).await?);
     }
     let version = version(&project, &body, &packages)?;
+    let variable_sets = variable_sets(app, &project).await?;
     let snapshot = ReleaseSnapshot {
         project: project.name.clone(),
         version,
@@ -42,6 +43,7 @@ pub async fn create(
         packages,
         steps: project.steps,
         variables: project.variables,
+        variable_sets,
         created_at: Utc::now(),
         notes: notes(body.notes)?,
     };
@@ -49,6 +51,25 @@ pub async fn create(
     let view = keep(app, ReleaseRow { snapshot, created_by: actor }).await?;
     promotion::of_project(app, &name).await;
     Ok(view)
+}
+
+/// The sets that a project includes, as they are now.
+async fn variable_sets(app: &App, project: &Project) -> Result<Vec<VariableSet>, Problem> {
+    let world = app.world().await?;
+    let included = project.variable_sets.iter().map(|name| {
+        world.variable_sets.get(name).cloned().ok_or_else(|| {
+            let known = world.variable_sets.keys().map(|n| n.as_str());
+            Problem::unprocessable(
+                "invalid-manifest",
+                format!(
+                    "project `{}` includes variable set `{name}`, which is not there{}; apply its manifest first",
+                    project.name,
+                    did_you_mean(name.as_str(), known)
+                ),
+            )
+        })
+    });
+    included.collect()
 }
 
 /// The longest notes, in characters.

@@ -66,8 +66,8 @@ fn assemble(
     asked: Asked,
 ) -> Result<Request, Problem> {
     let mut wanted: BTreeSet<SecretName> = release
-        .variables
-        .iter()
+        .definitions()
+        .map(|(variable, _)| variable)
         .filter(|variable| may_hold(variable, &asked.environment, &release))
         .filter_map(|variable| variable.secret.clone())
         .collect();
@@ -207,7 +207,11 @@ mod tests {
             "variables": [
                 {"name": "A", "secret": "everywhere"},
                 {"name": "B", "secret": "production-only", "scope": {"environment": "production"}}
-            ]
+            ],
+            "variable_sets": [{"name": "mail", "variables": [
+                {"name": "C", "secret": "of-a-set"},
+                {"name": "D", "secret": "production-only", "scope": {"environment": "production"}}
+            ]}]
         }))
         .unwrap()
     }
@@ -234,12 +238,12 @@ mod tests {
 
     #[test]
     fn a_request_takes_what_the_environment_needs_and_nothing_else() {
-        let known = secrets(&[("everywhere", 3), ("pull", 2), ("unused", 1)]);
+        let known = secrets(&[("everywhere", 3), ("of-a-set", 4), ("pull", 2), ("unused", 1)]);
         let request = assemble(&world(), &known, None, release(), asked()).unwrap();
         let targets: Vec<_> = request.targets.iter().map(|t| t.name.as_str()).collect();
         assert_eq!(targets, ["a", "b"]);
         let secrets: Vec<_> = request.secrets.iter().map(|s| (s.name.as_str(), s.version)).collect();
-        assert_eq!(secrets, [("everywhere", 3), ("pull", 2)]);
+        assert_eq!(secrets, [("everywhere", 3), ("of-a-set", 4), ("pull", 2)]);
         let credentials = request.release.packages.values().next().unwrap().credentials.clone().unwrap();
         assert_eq!(credentials.password.version, 2, "the password as it is now");
         assert_eq!(request.teams.len(), 1);

@@ -69,6 +69,7 @@ fn users(world: &World, name: &SecretName) -> Vec<String> {
     let uses = |manifest: &Manifest| match manifest {
         Manifest::Feed(feed) => feed.credentials.as_ref().is_some_and(|c| c.password.secret == *name),
         Manifest::Webhook(hook) => hook.authorization.as_ref().is_some_and(|a| a.secret == *name),
+        Manifest::VariableSet(set) => set.variables.iter().any(|v| v.secret.as_ref() == Some(name)),
         Manifest::Project(project) => project.variables.iter().any(|v| v.secret.as_ref() == Some(name)),
         _ => false,
     };

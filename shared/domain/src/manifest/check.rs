@@ -9,7 +9,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 
-use super::{Environment, Feed, Lifecycle, Limits, Manifest, Required, Target, Team, Webhook};
+use super::{Environment, Feed, Lifecycle, Limits, Manifest, Required, Target, Team, Variable, VariableSet, Webhook};
 
 /// One thing that is wrong, and the item of a list that it is about, such as `("steps", 2)`.
 pub(super) struct Finding {
@@ -40,6 +40,7 @@ pub(super) fn findings(manifest: &Manifest) -> Vec<Finding> {
         Manifest::Freeze(_) => Vec::new(),
         Manifest::Target(target) => check_target(target),
         Manifest::Lifecycle(lifecycle) => check_lifecycle(lifecycle),
+        Manifest::VariableSet(set) => check_set(set),
         Manifest::Project(project) => project::findings(project),
         Manifest::Webhook(webhook) => check_webhook(webhook),
         Manifest::Team(team) => check_team(team),
@@ -133,6 +134,37 @@ fn check_lifecycle(lifecycle: &Lifecycle) -> Vec<Finding> {
         }
     }
     found
+}
+
+fn check_set(set: &VariableSet) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for (index, variable) in set.variables.iter().enumerate() {
+        let mut messages: Vec<String> = check_variable(variable);
+        if variable.scope.step.is_some() || variable.scope.channel.is_some() {
+            messages.push(
+                "scope: steps and channels are a project's, a set can not know them: scope it by environment, target \
+                 or role, or write the variable into the project"
+                    .to_owned(),
+            );
+        }
+        let say = |m: String| Finding::at("variables", index, format!("variable `{}`: {m}", variable.name));
+        found.extend(messages.into_iter().map(say));
+    }
+    found
+}
+
+/// What a variable has wrong wherever it is.
+fn check_variable(variable: &Variable) -> Vec<String> {
+    let mut messages = Vec::new();
+    if variable.name.trim().is_empty() {
+        messages.push("the name is empty".to_owned());
+    }
+    match (&variable.value, &variable.secret) {
+        (Some(_), Some(_)) => messages.push("has both `value` and `secret`: keep one".to_owned()),
+        (None, None) => messages.push("has neither `value` nor `secret`: give it one".to_owned()),
+        _ => {}
+    }
+    messages
 }
 
 fn check_webhook(webhook: &Webhook) -> Vec<Finding> {

@@ -110,6 +110,7 @@ fn read(document: &Document) -> Result<Manifest, Found> {
         Kind::Freeze => typed(text).map(|freeze| Manifest::Freeze(Box::new(freeze))),
         Kind::Lifecycle => typed(text).map(Manifest::Lifecycle),
         Kind::Team => typed(text).map(Manifest::Team),
+        Kind::VariableSet => typed(text).map(Manifest::VariableSet),
         Kind::Project => typed(text).map(|project| Manifest::Project(Box::new(project))),
         Kind::Webhook => typed(text).map(Manifest::Webhook),
     };
@@ -166,6 +167,7 @@ fn from_json(kind: Kind, body: serde_json::Map<String, serde_json::Value>) -> se
         Kind::Freeze => Manifest::Freeze(Box::new(serde_json::from_value(body)?)),
         Kind::Lifecycle => Manifest::Lifecycle(serde_json::from_value(body)?),
         Kind::Team => Manifest::Team(serde_json::from_value(body)?),
+        Kind::VariableSet => Manifest::VariableSet(serde_json::from_value(body)?),
         Kind::Project => Manifest::Project(Box::new(serde_json::from_value(body)?)),
         Kind::Webhook => Manifest::Webhook(serde_json::from_value(body)?),
     })

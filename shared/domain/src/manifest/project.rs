@@ -3,13 +3,10 @@
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::{GuidedFailure, Step};
+use super::{GuidedFailure, Step, Variable};
 use crate::{
     duration::Span,
-    name::{
-        ChannelName, EnvironmentName, FeedName, LifecycleName, PackageName, ProjectName, RoleName, SecretName,
-        StepName, TargetName,
-    },
+    name::{ChannelName, FeedName, LifecycleName, PackageName, ProjectName, VariableSetName},
 };
 
 /// What is deployed, and how.
@@ -29,6 +26,9 @@ pub struct Project {
     /// What makes releases without a person.
     #[serde(default)]
     pub triggers: Vec<Trigger>,
+    /// Sets of variables that it includes; its own variables go before theirs.
+    #[serde(default, rename = "variable-sets", skip_serializing_if = "Vec::is_empty")]
+    pub variable_sets: Vec<VariableSetName>,
     /// Variables.
     #[serde(default)]
     pub variables: Vec<Variable>,
@@ -89,74 +89,4 @@ pub struct Trigger {
 pub enum TriggerEvent {
     /// An image arrived in a registry and a webhook told so.
     Push,
-}
-
-/// A value, or a secret, under a name, where the scope fits.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Variable {
-    /// Its name; names that differ only in case are the same.
-    pub name: String,
-    /// The value; may use other variables.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub value: Option<String>,
-    /// The secret that holds the value, instead of `value`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret: Option<SecretName>,
-    /// Where it holds; everywhere without.
-    #[serde(default, skip_serializing_if = "Scope::is_empty")]
-    pub scope: Scope,
-}
-
-/// Where a variable holds. All that is said must fit; of several values of one dimension one must.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Scope {
-    /// In these environments.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub environment: Option<OneOrMany<EnvironmentName>>,
-    /// On these targets.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub target: Option<OneOrMany<TargetName>>,
-    /// On targets of these roles.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub role: Option<OneOrMany<RoleName>>,
-    /// In these steps.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub step: Option<OneOrMany<StepName>>,
-    /// In releases of these channels.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub channel: Option<OneOrMany<ChannelName>>,
-}
-
-impl Scope {
-    /// Whether it holds everywhere.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-/// `x` or `[x, y]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum OneOrMany<T> {
-    /// One.
-    One(T),
-    /// Several.
-    Many(Vec<T>),
-}
-
-impl<T: PartialEq> OneOrMany<T> {
-    /// Whether `x` is among them.
-    pub fn contains(&self, x: &T) -> bool {
-        self.as_slice().contains(x)
-    }
-
-    /// All of them.
-    pub fn as_slice(&self) -> &[T] {
-        match self {
-            Self::One(one) => std::slice::from_ref(one),
-            Self::Many(many) => many,
-        }
-    }
 }

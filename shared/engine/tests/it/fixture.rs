@@ -66,6 +66,7 @@ pub fn request(name: &str, body: &str, targets: Vec<TargetSnapshot>) -> Request 
             steps: project.steps,
             variables: project.variables,
             created_at: noon(),
+            variable_sets: Vec::new(),
             notes: None,
         },
         targets,

@@ -11,6 +11,7 @@ mod golden;
 mod limits;
 mod mutants;
 mod rolling;
+mod scoping;
 mod sharing;
 mod simulation;
 mod world;

@@ -190,6 +190,7 @@ fn release(version: &str) -> ReleaseRow {
         steps: vec![],
         variables: vec![],
         created_at: at(0),
+        variable_sets: Vec::new(),
         notes: None,
     };
     ReleaseRow { snapshot, created_by: ana() }

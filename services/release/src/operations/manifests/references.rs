@@ -5,7 +5,7 @@
 
 use slipway_domain::{
     manifest::{
-        Feed, Freeze, Lifecycle, Manifest, OneOrMany, Project, Scope, Step, Target, Webhook,
+        Feed, Freeze, Lifecycle, Manifest, OneOrMany, Project, Scope, Step, Target, VariableSet, Webhook,
         parse::Problem as TextProblem,
     },
     text::did_you_mean,
@@ -24,6 +24,7 @@ pub fn problems(manifest: &Manifest, world: &World) -> Vec<TextProblem> {
         Manifest::Target(target) => target_problems(target, world, &mut found),
         Manifest::Lifecycle(lifecycle) => lifecycle_problems(lifecycle, world, &mut found),
         Manifest::Webhook(webhook) => webhook_problems(webhook, world, &mut found),
+        Manifest::VariableSet(set) => set_problems(set, world, &mut found),
         Manifest::Project(project) => project_problems(project, world, &mut found),
     }
     let place = found.place;
@@ -104,6 +105,10 @@ fn project_problems(project: &Project, world: &World, found: &mut Found) {
             found.say(message);
         }
     }
+    for name in &project.variable_sets {
+        let known = world.variable_sets.keys().map(|n| n.as_str());
+        found.must_exist("`variable-sets`", "variable set", name.as_str(), known);
+    }
     for variable in &project.variables {
         scope_problems(&format!("variable `{}`", variable.name), &variable.scope, project, world, found);
     }
@@ -113,7 +118,24 @@ fn project_problems(project: &Project, world: &World, found: &mut Found) {
     compile::cycles(&project.steps).into_iter().for_each(|message| found.say(message));
 }
 
+fn set_problems(set: &VariableSet, world: &World, found: &mut Found) {
+    for variable in &set.variables {
+        place_problems(&format!("variable `{}`", variable.name), &variable.scope, world, found);
+    }
+}
+
 fn scope_problems(at: &str, scope: &Scope, project: &Project, world: &World, found: &mut Found) {
+    place_problems(at, scope, world, found);
+    for name in all(scope.step.as_ref()) {
+        found.must_exist(at, "step", name.as_str(), project.steps.iter().map(|s| s.name.as_str()));
+    }
+    for name in all(scope.channel.as_ref()) {
+        found.must_exist(at, "channel", name.as_str(), channels(project));
+    }
+}
+
+/// What a scope says of environments, targets and roles.
+fn place_problems(at: &str, scope: &Scope, world: &World, found: &mut Found) {
     for name in all(scope.environment.as_ref()) {
         found.must_exist(at, "environment", name.as_str(), world.environments.keys().map(|n| n.as_str()));
     }
@@ -124,12 +146,6 @@ fn scope_problems(at: &str, scope: &Scope, project: &Project, world: &World, fou
     }
     for name in all(scope.role.as_ref()) {
         found.must_exist(at, "role", name.as_str(), roles(world));
-    }
-    for name in all(scope.step.as_ref()) {
-        found.must_exist(at, "step", name.as_str(), project.steps.iter().map(|s| s.name.as_str()));
-    }
-    for name in all(scope.channel.as_ref()) {
-        found.must_exist(at, "channel", name.as_str(), channels(project));
     }
 }
 
@@ -191,10 +207,12 @@ mod tests {
             json!({"kind": "Target", "name": "web-01", "environments": ["production"], "roles": ["web"], "docker": "unix:///d"}),
             json!({"kind": "Lifecycle", "name": "standard", "phases": [{"name": "Live", "environments": ["production"]}]}),
             json!({"kind": "Team", "name": "ops"}),
+            json!({"kind": "VariableSet", "name": "shared"}),
         ]);
         check(
             json!({"kind": "Project", "name": "shop", "lifecycle": "standrad",
             "packages": {"web": {"feed": "local", "image": "shop/web"}},
+            "variable-sets": ["shard"],
             "variables": [{"name": "A", "value": "1", "scope": {"environment": "prodution", "target": "worker"}}],
             "steps": [
                 {"name": "ask", "approval": {"teams": ["opps"]}},
@@ -204,6 +222,7 @@ mod tests {
             &[
                 "lifecycle `standrad`, which is not there (did you mean `standard`?)",
                 "feed `local`",
+                "variable set `shard`, which is not there (did you mean `shared`?)",
                 "environment `prodution`, which is not there (did you mean `production`?)",
                 "team `opps`, which is not there (did you mean `ops`?)",
                 "role `wev`, which is not there (did you mean `web`?)",
@@ -213,6 +232,11 @@ mod tests {
             json!({"kind": "Target", "name": "t", "environments": ["x"], "docker": "unix:///d"}),
             &world,
             &["environment `x`"],
+        );
+        check(
+            json!({"kind": "VariableSet", "name": "s", "variables": [{"name": "A", "value": "1", "scope": {"role": "wep"}}]}),
+            &world,
+            &["variable `A` names role `wep`, which is not there (did you mean `web`?)"],
         );
         check(json!({"kind": "Webhook", "name": "w", "source": "distribution", "feeds": ["f"]}), &world, &["feed `f`"]);
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Finding;
+use super::{Finding, check_variable};
 use crate::{
     manifest::{Action, DEFAULT_TIMEOUT, Health, OnFailure, Project, Sql, Step},
     name::{PackageName, StepName},
@@ -13,6 +13,7 @@ pub(super) fn findings(project: &Project) -> Vec<Finding> {
     let mut found = Vec::new();
     check_channels(project, &mut found);
     check_triggers(project, &mut found);
+    check_sets(project, &mut found);
     check_variables(project, &mut found);
     if project.steps.is_empty() {
         found.push(Finding::new("`steps` is empty: a project needs at least one"));
@@ -62,20 +63,21 @@ fn check_triggers(project: &Project, found: &mut Vec<Finding>) {
     }
 }
 
+fn check_sets(project: &Project, found: &mut Vec<Finding>) {
+    for (index, name) in project.variable_sets.iter().enumerate() {
+        if project.variable_sets[..index].contains(name) {
+            found.push(Finding::at("variable-sets", index, format!("`variable-sets` names `{name}` twice: keep one")));
+        }
+    }
+}
+
 fn check_variables(project: &Project, found: &mut Vec<Finding>) {
     let steps: Vec<&str> = project.steps.iter().map(|step| step.name.as_str()).collect();
     for (index, variable) in project.variables.iter().enumerate() {
         let mut say = |message: String| {
             found.push(Finding::at("variables", index, format!("variable `{}`: {message}", variable.name)))
         };
-        if variable.name.trim().is_empty() {
-            say("the name is empty".to_owned());
-        }
-        match (&variable.value, &variable.secret) {
-            (Some(_), Some(_)) => say("has both `value` and `secret`: keep one".to_owned()),
-            (None, None) => say("has neither `value` nor `secret`: give it one".to_owned()),
-            _ => {}
-        }
+        check_variable(variable).into_iter().for_each(&mut say);
         for step in variable.scope.step.iter().flat_map(|s| s.as_slice()) {
             if !steps.contains(&step.as_str()) {
                 say(format!("scope: {}", unknown_step(step, &steps)));

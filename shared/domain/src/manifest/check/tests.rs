@@ -118,6 +118,22 @@ fn sql_takes_its_files_from_one_place() {
 }
 
 #[test]
+fn a_variable_set_knows_no_steps_and_channels_and_is_included_once() {
+    text(
+        "kind: VariableSet\nname: s\nvariables:\n  - {name: A, value: x, scope: {step: web}}\n  - {name: B, value: x, scope: {channel: beta}}\n  - {name: C}\n",
+        &[
+            "line 4: variable `A`: scope: steps and channels are a project's, a set can not know them: scope it by environment, target or role, or write the variable into the project",
+            "line 5: variable `B`: scope: steps and channels are a project's, a set can not know them: scope it by environment, target or role, or write the variable into the project",
+            "line 6: variable `C`: has neither `value` nor `secret`: give it one",
+        ],
+    );
+    text(
+        "kind: Project\nname: a\nlifecycle: l\nvariable-sets: [s, s]\nsteps:\n  - {name: w, wait: 1s}\n",
+        &["line 4: `variable-sets` names `s` twice: keep one"],
+    );
+}
+
+#[test]
 fn variables_triggers_and_scopes_name_what_exists() {
     text(
         "kind: Project\nname: p\nlifecycle: l\npackages: {web: {feed: f, image: i}}\nchannels:\n  - name: stable\n  - name: stable\n\

@@ -60,7 +60,7 @@ fn unknown_words_are_told_with_line_and_the_nearest_known_one() {
     check(
         "kind: Fed\nname: local\n",
         &["line 1: unknown kind `Fed` (did you mean `Feed`?); the kinds are Feed, Environment, Limits, Target, \
-           Lifecycle, Team, Project, Freeze, Webhook"],
+           Lifecycle, Team, VariableSet, Project, Freeze, Webhook"],
     );
     check(
         "kind: Webhook\nname: a\nsource: distributon\nfeeds: [local]\n",
@@ -105,7 +105,7 @@ fn headers_are_checked_and_then_dropped() {
         "name: a\n",
         &[
             "line 1: `kind` is missing: begin the document with one of `kind: Feed`, `kind: Environment`, `kind: Limits`, `kind: Target`, \
-           `kind: Lifecycle`, `kind: Team`, `kind: Project`, `kind: Freeze`, `kind: Webhook`",
+           `kind: Lifecycle`, `kind: Team`, `kind: VariableSet`, `kind: Project`, `kind: Freeze`, `kind: Webhook`",
         ],
     );
 }
@@ -186,7 +186,7 @@ fn values_of_the_wrong_form_are_told_with_line_and_form() {
         "just words\n",
         &[
             "line 1: `kind` is missing: begin the document with one of `kind: Feed`, `kind: Environment`, `kind: Limits`, \
-        `kind: Target`, `kind: Lifecycle`, `kind: Team`, `kind: Project`, `kind: Freeze`, `kind: Webhook`",
+        `kind: Target`, `kind: Lifecycle`, `kind: Team`, `kind: VariableSet`, `kind: Project`, `kind: Freeze`, `kind: Webhook`",
         ],
     );
 }
