@@ -1,6 +1,6 @@
 //! Who may decide, and what a decision does.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use reqwest::Method;
 use slipway_domain::{
     api::{Accepted, DeploymentView, TaskStatus},
@@ -74,7 +74,10 @@ async fn whoever_asked_for_a_deployment_needs_the_yes_of_others_where_the_approv
     let wish = serde_json::json!({ "project": project, "version": "1.0.0", "environment": "live" });
     let one: Accepted = ana.post("/api/v1/deployments", &wish).await?;
     let view = async || stack.admin.get::<DeploymentView>(&format!("/api/v1/deployments/{}", one.id)).await;
-    let gate = async || anyhow::Ok(view().await?.steps[0].gate.clone().expect("a gate"));
+    let gate = async || {
+        let view = view().await?;
+        view.steps.first().and_then(|step| step.gate.clone()).context("it is not planned yet")
+    };
     wait::until("the gate is open", async || {
         anyhow::ensure!(gate().await?.opened.is_some());
         anyhow::Ok(())
