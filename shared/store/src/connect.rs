@@ -3,8 +3,8 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use sea_orm::{
-    ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 use sea_orm_migration::MigratorTrait;
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -13,6 +13,9 @@ use crate::{StoreError, migrations::Migrator};
 
 /// How long a writer waits for another process to let go of a SQLite file.
 const BUSY: &str = "5000";
+
+/// The advisory lock of whoever migrates a Postgres database: "slipway" in ASCII.
+const MIGRATING: i64 = 0x0073_6c69_7077_6179;
 
 /// The database. Cheap to clone.
 #[derive(Clone)]
@@ -49,10 +52,22 @@ impl Store {
             });
         let db = Database::connect(options).await?;
         let store = Self { db, writer: sqlite.then(|| Arc::new(Mutex::new(()))) };
-        let writer = store.lock().await;
-        Migrator::up(&store.db, None).await?;
-        drop(writer);
+        store.migrate().await?;
         Ok(store)
+    }
+
+    /// Brings the tables up to date. Of several services that start on one Postgres, one does it while the others
+    /// wait; a SQLite file has one service.
+    async fn migrate(&self) -> Result<(), StoreError> {
+        let _writer = self.lock().await;
+        if self.db.get_database_backend() != DbBackend::Postgres {
+            return Ok(Migrator::up(&self.db, None).await?);
+        }
+        // Given back by the end of the transaction, so whoever dies here leaves neither a lock nor half a table.
+        let tx = self.db.begin().await?;
+        tx.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATING})")).await?;
+        Migrator::up(&tx, None).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Whether the database answers.

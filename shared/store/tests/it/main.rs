@@ -61,6 +61,16 @@ async fn a_store_opens_again_where_it_was() {
 }
 
 #[tokio::test]
+async fn services_that_start_at_once_on_an_empty_postgres_all_find_their_tables() {
+    let server = postgres::Server::start();
+    let url = server.url();
+    let stores = futures::future::join_all((0..4).map(|_| Store::connect(&url))).await;
+    for store in stores {
+        store.unwrap().releases_of(&stories::project(), 10).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn an_unusable_address_is_refused_without_telling_it() {
     let error = Store::connect("mysql://u:hidden@h/db").await.unwrap_err().to_string();
     assert!(error.contains("sqlite://") && !error.contains("hidden"), "{error}");
