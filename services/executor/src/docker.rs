@@ -12,12 +12,16 @@ pub mod output;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use bollard::{API_DEFAULT_VERSION, Docker};
 
 /// How long an engine may take to begin its answer, in seconds.
 const ANSWER_SECS: u64 = 120;
+
+/// How long it may take to say that it is there.
+const PING: Duration = Duration::from_secs(5);
 
 /// Scheme of the endpoints that an executor serves: engines on its own host.
 const SCHEME: &str = "unix://";
@@ -91,6 +95,11 @@ impl Engines {
 }
 
 impl Engine {
+    /// Whether it answers at this moment.
+    pub async fn answers(&self) -> bool {
+        matches!(tokio::time::timeout(PING, self.docker.ping()).await, Ok(Ok(_)))
+    }
+
     /// An error of bollard in words of our own. `doing` says what was tried, `what` names the thing.
     fn explain(&self, doing: &str, what: &str, error: bollard::errors::Error) -> DockerError {
         use bollard::errors::Error as E;
@@ -99,6 +108,9 @@ impl Engine {
             E::DockerResponseServerError { status_code: 404, .. } => DockerError::Gone(what.to_owned()),
             E::DockerResponseServerError { status_code: 409, message } => {
                 DockerError::Conflict { doing: doing.to_owned(), message }
+            }
+            E::DockerResponseServerError { status_code: 500.., message } if lost_containerd(&message) => {
+                DockerError::Unreachable { endpoint: self.endpoint.to_string(), reason: message }
             }
             E::DockerResponseServerError { message, .. } | E::DockerStreamError { error: message } => refused(message),
             E::SocketNotFoundError(_)
@@ -111,6 +123,11 @@ impl Engine {
             other => refused(chain(&other)),
         }
     }
+}
+
+/// Whether an engine says that it has lost the program below it, as it does while both go down or come up.
+fn lost_containerd(message: &str) -> bool {
+    ["connection error: desc", "transport is closing", "ttrpc: closed"].iter().any(|words| message.contains(words))
 }
 
 /// An error and its causes, without saying the same twice.

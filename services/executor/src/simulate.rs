@@ -96,7 +96,7 @@ impl Scene<'_> {
         let end = match &result {
             Ok(_) => "succeeded",
             Err(Stop::Cancelled) => "cancelled",
-            Err(Stop::Failed(_)) => "failed",
+            Err(Stop::Failed(_) | Stop::Away { .. }) => "failed",
             Err(Stop::Fenced) => return result,
         };
         self.note(Entry::End { end: end.to_owned() }).await?;

@@ -1,5 +1,6 @@
 //! What each step kind does, one file per kind. Steps make no choices: the order is complete.
 
+mod away;
 pub mod demo;
 pub mod docker_job;
 pub mod docker_run;
@@ -36,14 +37,23 @@ impl Steps {
 
     /// One attempt, as the steps see it.
     pub fn task<'a>(&'a self, held: &'a Held, doorbell: &'a Doorbell) -> Task<'a> {
-        Task { held, doorbell, http: &self.http, engines: &self.engines, worker_docker: &self.worker_docker }
+        let (http, engines, worker_docker) = (&self.http, &self.engines, self.worker_docker.as_str());
+        Task { held, doorbell, http, engines, worker_docker, absence: None }
     }
 }
 
 impl Perform for Steps {
     async fn perform(&self, held: Arc<Held>, doorbell: &Doorbell) -> End {
-        let task = self.task(&held, doorbell);
-        let result = dispatch(&task, &doorbell.order.work).await;
+        let mut task = self.task(&held, doorbell);
+        let result = loop {
+            let result = dispatch(&task, &doorbell.order.work).await;
+            let Err(Stop::Away { endpoint, message }) = result else { break result };
+            match away::until_back(&task, &endpoint, message).await {
+                // What the step finds of its own doing it goes on with, as an adopter would.
+                Ok(absence) => task.absence = Some(absence),
+                Err(stop) => break Err(stop),
+            }
+        };
         task.end(result)
     }
 }

@@ -3,6 +3,7 @@
 
 use std::future::Future;
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use slipway_domain::{
     event::{Failure, FailureKind},
@@ -13,8 +14,10 @@ use slipway_worker::{End, Fenced, Held, Stream};
 
 use crate::docker::{
     DockerError, Engine, Engines,
+    container::Seen,
     image::Login,
-    labels::{Identity, Kind},
+    labels::{self, Identity, Kind},
+    output::Output,
 };
 
 /// Why a step stops before its good end.
@@ -26,6 +29,13 @@ pub enum Stop {
     Cancelled,
     /// It failed.
     Failed(Failure),
+    /// The engine does not answer at the moment; the same is tried again when it does.
+    Away {
+        /// The engine.
+        endpoint: String,
+        /// What people are told.
+        message: String,
+    },
 }
 
 impl From<Fenced> for Stop {
@@ -42,11 +52,12 @@ impl From<Failure> for Stop {
 
 impl From<DockerError> for Stop {
     fn from(error: DockerError) -> Self {
-        let kind = match error {
-            DockerError::Endpoint(_) => FailureKind::Order,
-            _ => FailureKind::Step,
-        };
-        Self::Failed(Failure { kind, message: error.to_string(), tail: Vec::new() })
+        let message = error.to_string();
+        match error {
+            DockerError::Unreachable { endpoint, .. } => Self::Away { endpoint, message },
+            DockerError::Endpoint(_) => wrong_order(message),
+            _ => failed(message),
+        }
     }
 }
 
@@ -72,9 +83,37 @@ pub struct Task<'a> {
     pub engines: &'a Engines,
     /// The engine of tasks that run on no target.
     pub worker_docker: &'a str,
+    /// When the engine was away last, if it was in this attempt.
+    pub absence: Option<Absence>,
+}
+
+/// A time in which an engine did not answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Absence {
+    /// When that was noticed.
+    pub from: DateTime<Utc>,
+    /// When it answered again.
+    pub until: DateTime<Utc>,
+}
+
+impl Absence {
+    /// From when on a container's output was not heard, in Unix seconds; a line too many rather than one too few.
+    pub fn unheard_since(self) -> i32 {
+        i32::try_from(self.from.timestamp() - 1).unwrap_or(0)
+    }
 }
 
 impl Task<'_> {
+    /// Whether a container was made by this very attempt, before its engine was away.
+    pub fn is_own(&self, seen: &Seen) -> bool {
+        seen.labels.get(labels::EPOCH) == Some(&self.held.epoch().to_string())
+    }
+
+    /// What a container says from here on.
+    pub fn output(&self, engine: &Engine, id: &str, lines: Option<u32>) -> Output {
+        engine.output(id, lines, self.absence.map_or(0, Absence::unheard_since))
+    }
+
     /// What to do.
     pub fn order(&self) -> &Order {
         &self.doorbell.order
@@ -143,6 +182,7 @@ impl Task<'_> {
             Ok(outputs) => End::Succeeded(outputs),
             // Nothing is written for a fenced attempt, whatever it answers.
             Err(Stop::Cancelled | Stop::Fenced) => End::Cancelled,
+            Err(Stop::Away { message, .. }) => End::Failed(Failure::step(self.held.mask(&message))),
             Err(Stop::Failed(failure)) => End::Failed(Failure { message: self.held.mask(&failure.message), ..failure }),
         }
     }

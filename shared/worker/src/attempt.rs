@@ -157,6 +157,7 @@ async fn work<P: Perform>(shared: &Shared<P>, held: &Arc<Held>, doorbell: &Doorb
             () = tokio::time::sleep_until(deadline), if !overdue => {
                 overdue = true;
                 held.say(format!("time is up after {}; stopping", doorbell.order.timeout));
+                held.overdue().cancel();
                 held.cancelled().cancel();
             }
             () = tokio::time::sleep_until(deadline + STOP_GRACE), if overdue => return Worked::Overran,

@@ -28,6 +28,7 @@ pub struct Held {
     stop: bool,
     bus: Bus,
     cancelled: CancellationToken,
+    overdue: CancellationToken,
     fenced: CancellationToken,
     told: Arc<watch::Sender<Option<bool>>>,
     secrets: OnceLock<BTreeMap<SecretRef, String>>,
@@ -68,6 +69,7 @@ impl Held {
             stop: doorbell.stop,
             bus,
             cancelled: tokens.cancelled,
+            overdue: tokens.overdue,
             fenced: tokens.fenced,
             told: tokens.told,
             secrets: OnceLock::new(),
@@ -151,6 +153,11 @@ impl Held {
         &self.cancelled
     }
 
+    /// Cancelled when the attempt's time is up; [`Held::cancelled`] is then, too.
+    pub fn overdue(&self) -> &CancellationToken {
+        &self.overdue
+    }
+
     /// Cancelled when the claim is lost.
     pub fn fenced(&self) -> &CancellationToken {
         &self.fenced
@@ -206,6 +213,7 @@ impl Held {
 #[derive(Clone, Default)]
 pub(crate) struct Tokens {
     pub(crate) cancelled: CancellationToken,
+    pub(crate) overdue: CancellationToken,
     pub(crate) fenced: CancellationToken,
     /// Whether the task was told to fail, once it was told anything.
     pub(crate) told: Arc<watch::Sender<Option<bool>>>,

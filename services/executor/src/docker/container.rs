@@ -13,6 +13,7 @@ use bollard::{
         StopContainerOptions,
     },
 };
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use slipway_domain::order::PortMapping;
 use slipway_service::failpoint;
@@ -55,6 +56,8 @@ pub struct Seen {
     pub addresses: Vec<String>,
     /// What its HEALTHCHECK says, if it has one.
     pub health: Option<Health>,
+    /// When it ended, if it has.
+    pub ended_at: Option<DateTime<Utc>>,
     /// When it was created, as the engine writes it; sorts by time.
     pub created: String,
     /// The whole document.
@@ -209,17 +212,27 @@ impl Engine {
     /// Removes a container and its anonymous volumes, killing it if it runs. One that is not there,
     /// or that somebody removes at this moment, counts as removed.
     pub async fn remove(&self, id: &str) -> Result<(), DockerError> {
-        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-        failpoint!("executor.remove.before");
-        let removed = self.docker.remove_container(id, Some(options)).await;
-        failpoint!("executor.remove.after");
-        match removed {
-            Ok(()) => Ok(()),
-            Err(error) => match self.explain("removing the container", &short(id), error) {
-                DockerError::Gone(_) | DockerError::Conflict { .. } => Ok(()),
-                error => Err(error),
-            },
+        match self.delete(id, RemoveContainerOptionsBuilder::new().force(true)).await {
+            Err(DockerError::Gone(_) | DockerError::Conflict { .. }) => Ok(()),
+            removed => removed,
         }
+    }
+
+    /// Removes a container that does not run. One that does is left alone, and shown.
+    pub async fn remove_unless_live(&self, id: &str) -> Result<Option<Seen>, DockerError> {
+        match self.delete(id, RemoveContainerOptionsBuilder::new()).await {
+            Ok(()) | Err(DockerError::Gone(_)) => Ok(None),
+            // Or somebody removes it at this moment.
+            Err(DockerError::Conflict { .. }) => Ok(self.inspect(id).await?.filter(|seen| seen.life != Life::Created)),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn delete(&self, id: &str, how: RemoveContainerOptionsBuilder) -> Result<(), DockerError> {
+        failpoint!("executor.remove.before");
+        let removed = self.docker.remove_container(id, Some(how.v(true).build())).await;
+        failpoint!("executor.remove.after");
+        removed.map_err(|error| self.explain("removing the container", &short(id), error))
     }
 }
 
@@ -248,6 +261,7 @@ fn see(found: ContainerInspectResponse) -> Seen {
             .filter(|address| !address.is_empty())
             .collect(),
         health: health(&state),
+        ended_at: time(state.finished_at.as_ref()),
         life: life(&state),
         created: document["Created"].as_str().unwrap_or_default().to_owned(),
         document,
@@ -276,11 +290,17 @@ fn published((key, bindings): (String, Option<Vec<PortBinding>>)) -> Option<(Str
     Some((key, found.into_iter().next()?))
 }
 
+/// A time as the engine writes it, which has a zero for never.
+fn time(text: Option<&String>) -> Option<DateTime<Utc>> {
+    text?.parse().ok().filter(|at: &DateTime<Utc>| at.timestamp() > 0)
+}
+
 fn life(state: &ContainerState) -> Life {
     if state.running.unwrap_or(false) || state.restarting.unwrap_or(false) {
         return Life::Live;
     }
-    if state.status == Some(ContainerStateStatusEnum::CREATED) {
+    // One that never ran has exit code 0, also while it is removed, or when that was broken off.
+    if state.status == Some(ContainerStateStatusEnum::CREATED) || time(state.started_at.as_ref()).is_none() {
         return Life::Created;
     }
     let mut remark = state.error.clone().unwrap_or_default();
@@ -306,6 +326,25 @@ fn health(state: &ContainerState) -> Option<Health> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_never_ran_has_not_ended_well() {
+        let state = |status, started: &str| ContainerState {
+            status: Some(status),
+            started_at: Some(started.to_owned()),
+            exit_code: Some(0),
+            ..Default::default()
+        };
+        const NEVER: &str = "0001-01-01T00:00:00Z";
+        for (status, started, expected) in [
+            (ContainerStateStatusEnum::CREATED, NEVER, Life::Created),
+            (ContainerStateStatusEnum::REMOVING, NEVER, Life::Created),
+            (ContainerStateStatusEnum::DEAD, NEVER, Life::Created),
+            (ContainerStateStatusEnum::EXITED, "2026-01-01T00:00:00.5Z", Life::Ended(0, String::new())),
+        ] {
+            assert_eq!(life(&state(status, started)), expected, "{status:?}");
+        }
+    }
 
     #[test]
     fn ports_collide_by_number_protocol_and_address() {

@@ -26,11 +26,12 @@ pub struct Output {
 }
 
 impl Engine {
-    /// Follows a container's output, beginning with its last `lines` lines (all if none).
-    pub fn output(&self, id: &str, lines: Option<u32>) -> Output {
+    /// Follows a container's output, beginning with its last `lines` lines (all if none) that were said since then, in
+    /// Unix seconds.
+    pub fn output(&self, id: &str, lines: Option<u32>, since: i32) -> Output {
         let tail = lines.map_or("all".to_owned(), |lines| lines.to_string());
         Output {
-            chunks: self.chunks(id, &tail, 0),
+            chunks: self.chunks(id, &tail, since),
             engine: self.clone(),
             id: id.to_owned(),
             out: Line::default(),

@@ -46,12 +46,12 @@ pub async fn perform(task: &Task<'_>, work: &RunJob) -> Result<Outputs, Stop> {
     if task.doorbell.stop && kept.life.is_live() {
         return cancel(task, &engine, &kept.id).await;
     }
-    let mut output = engine.output(&kept.id, None);
+    let mut output = task.output(&engine, &kept.id, None);
     let end = task.interruptible(until_end(&engine, &kept.id));
     match own::while_printing(task, &mut output, end).await {
         Ok(ended) => {
             output.drain(LAST_WORDS, |stream, line| task.print(stream, line)).await;
-            verdict(task, &kept.id, ended?)
+            verdict(task, &ended?)
         }
         Err(Stop::Cancelled) => {
             let result = cancel(task, &engine, &kept.id).await;
@@ -63,15 +63,18 @@ pub async fn perform(task: &Task<'_>, work: &RunJob) -> Result<Outputs, Stop> {
 }
 
 /// What of the containers that earlier attempts left is to be gone on with; the rest is removed. Only an
-/// adopter goes on: after an attempt that ended, the job runs again.
+/// adopter goes on, and whoever was parted from the engine in between: after an attempt that ended, the job runs again.
 async fn keep(task: &Task<'_>, engine: &Engine, left: Vec<Seen>) -> Result<Option<Seen>, Stop> {
     let mut kept = None;
     for seen in left {
         match seen.life {
+            Life::Live | Life::Ended(..) if task.is_own(&seen) => kept = Some(seen),
             Life::Live | Life::Ended(..) if task.doorbell.adopt => {
                 task.held.say(format!("going on with container {} of an earlier attempt", short(&seen.id)));
                 kept = Some(seen);
             }
+            // Its maker, taken for lost, may yet start it: then the job runs, and must not run a second time.
+            Life::Created => kept = kept.or(own::discard(task, engine, &seen).await?),
             _ => own::remove(task, engine, &seen).await?,
         }
     }
@@ -99,10 +102,11 @@ async fn start(task: &Task<'_>, engine: &Engine, identity: &Identity, work: &Run
     engine.inspect(&id).await?.ok_or_else(|| gone(&id))
 }
 
-async fn until_end(engine: &Engine, id: &str) -> Result<(i64, String), Stop> {
+async fn until_end(engine: &Engine, id: &str) -> Result<Seen, Stop> {
     loop {
-        match engine.inspect(id).await?.ok_or_else(|| gone(id))?.life {
-            Life::Ended(code, remark) => return Ok((code, remark)),
+        let seen = engine.inspect(id).await?.ok_or_else(|| gone(id))?;
+        match seen.life {
+            Life::Ended(..) => return Ok(seen),
             Life::Created | Life::Live => tokio::time::sleep(POLL).await,
         }
     }
@@ -110,20 +114,31 @@ async fn until_end(engine: &Engine, id: &str) -> Result<(i64, String), Stop> {
 
 /// Ends the container. One that had ended before counts as done.
 async fn cancel(task: &Task<'_>, engine: &Engine, id: &str) -> Result<Outputs, Stop> {
-    if let Some(Seen { life: Life::Ended(code, remark), .. }) = engine.inspect(id).await? {
-        return verdict(task, id, (code, remark));
+    if let Some(seen @ Seen { life: Life::Ended(..), .. }) = engine.inspect(id).await? {
+        return verdict(task, &seen);
     }
     task.effect_regardless("stop the container, because the deployment was cancelled").await?;
     engine.stop(id, Some(GRACE_SECS)).await?;
     Err(Stop::Cancelled)
 }
 
-fn verdict(task: &Task<'_>, id: &str, (code, remark): (i64, String)) -> Result<Outputs, Stop> {
-    if code == 0 {
-        return Ok(Outputs::from([("exit_code".to_owned(), json!(code)), ("container_id".to_owned(), json!(id))]));
+/// What the container's end says.
+fn verdict(task: &Task<'_>, seen: &Seen) -> Result<Outputs, Stop> {
+    let Life::Ended(code, remark) = &seen.life else {
+        return Err(failed(format!("container {} has not ended", short(&seen.id))));
+    };
+    if *code == 0 {
+        return Ok(Outputs::from([("exit_code".to_owned(), json!(code)), ("container_id".to_owned(), json!(seen.id))]));
     }
-    let remark = if remark.is_empty() { remark } else { format!(" ({remark})") };
-    let message = format!("container {} ended with exit code {code}{remark}", short(id));
+    let remark = if remark.is_empty() { String::new() } else { format!(" ({remark})") };
+    let meanwhile = match (task.absence, seen.ended_at) {
+        (Some(absence), Some(ended)) if ended <= absence.until => {
+            "; the Docker engine was away meanwhile, and one without `live-restore` ends its containers when it goes \
+             or comes back"
+        }
+        _ => "",
+    };
+    let message = format!("container {} ended with exit code {code}{remark}{meanwhile}", short(&seen.id));
     Err(Stop::Failed(Failure { tail: task.held.tail(), ..Failure::step(message) }))
 }
 

@@ -96,6 +96,12 @@ pub async fn remove(task: &Task<'_>, engine: &Engine, seen: &Seen) -> Result<(),
     Ok(engine.remove(&seen.id).await?)
 }
 
+/// Removes a container of this task that was never started; gives it if it was started at the last moment.
+pub async fn discard(task: &Task<'_>, engine: &Engine, seen: &Seen) -> Result<Option<Seen>, Stop> {
+    task.effect_regardless(&format!("remove container {}, which was not started", seen.name)).await?;
+    Ok(engine.remove_unless_live(&seen.id).await?)
+}
+
 /// Prints what a container says for as long as the future takes.
 pub async fn while_printing<T>(task: &Task<'_>, output: &mut Output, future: impl Future<Output = T>) -> T {
     let printing = async {

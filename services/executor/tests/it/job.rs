@@ -103,3 +103,29 @@ async fn a_job_that_a_lost_holder_left_is_stopped_when_the_deployment_was_cancel
     assert_eq!(state.trim(), "false");
     Ok(())
 }
+
+#[tokio::test]
+async fn one_that_a_lost_holder_created_and_did_not_start_is_made_anew() -> Result<()> {
+    let stage = Stage::start().await?;
+    let image = stage.script("tool", "exit 0").await?;
+    let ask = stage.ask("job", job(&image, "exit 0"));
+    machine::run("docker", &["pull", &image.pinned()]).await?;
+    let (name, pinned) = (ask.name("job"), image.pinned());
+    let labels = [
+        format!("slipway.project={}", stage.project),
+        "slipway.environment=staging".into(),
+        format!("slipway.deployment={}", ask.id),
+        "slipway.step=job".into(),
+        "slipway.target=web-01".into(),
+        "slipway.kind=job".into(),
+        "slipway.epoch=0".into(),
+    ];
+    let mut create = vec!["create", "--name", &name];
+    create.extend(labels.iter().flat_map(|label| ["--label", label]));
+    create.push(&pinned);
+    let id = machine::run("docker", &create).await?;
+    let outputs = stage.succeed(&ask.adopted()).await?;
+    assert_ne!(outputs["container_id"], id.trim());
+    assert_eq!(stage.containers().await?.len(), 1);
+    Ok(())
+}

@@ -1,6 +1,7 @@
 //! The executor as a process, with a real NATS, Docker engine, registry and database. The tests play
 //! the planner: they ring, and read the log.
 
+mod absent;
 mod images;
 mod job;
 mod replace;

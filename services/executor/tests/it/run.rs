@@ -150,11 +150,12 @@ async fn an_engine_that_is_not_there_and_one_that_is_not_served_are_told_apart()
     let stage = Stage::start().await?;
     let image = stage.page("web", "x", true).await?;
     for (endpoint, kind, words) in [
-        ("unix:///nowhere/docker.sock", FailureKind::Step, "does not answer"),
+        ("unix:///nowhere/docker.sock", FailureKind::TimedOut, "does not answer"),
         ("tcp://127.0.0.1:2375", FailureKind::Order, "unix:///path"),
     ] {
         let mut ask = stage.ask("web", Work::DockerRun(container(image.clone(), None)));
         ask.order.docker = Some(endpoint.into());
+        ask.order.timeout = Span::secs(2);
         let failure = stage.fail(&ask).await?;
         assert_eq!(failure.kind, kind, "{}", failure.message);
         assert!(failure.message.contains(words), "{}", failure.message);

@@ -13,7 +13,7 @@ use tokio::{io::AsyncReadExt, net::TcpStream};
 
 use crate::{
     docker::{
-        DockerError, Engine,
+        Engine,
         container::{self, Life, Seen, short},
         image::LocalImage,
     },
@@ -61,7 +61,7 @@ pub async fn wait(
         _ if image.has_healthcheck => Probe::Healthcheck,
         _ => Probe::Running,
     };
-    let mut output = engine.output(id, lines);
+    let mut output = task.output(engine, id, lines);
     let watch = task.interruptible(watch(task, engine, health, &probe, id));
     let verdict = while_printing(task, &mut output, watch).await.and_then(|verdict| verdict);
     if matches!(verdict, Err(Stop::Failed(_))) {
@@ -84,13 +84,6 @@ async fn watch(task: &Task<'_>, engine: &Engine, health: &Health, probe: &Probe<
                 probe.check(task.http, &seen).await
             }
             Ok(None) => return Err(failed(format!("container {} was removed by somebody else", short(id)))),
-            // Says nothing about the container; only our patience ends.
-            Err(error @ DockerError::Unreachable { .. }) if started.elapsed() < health.within.0 + stay => {
-                tracing::debug!(%error, "the engine does not answer during a health wait");
-                good_since = None;
-                tokio::time::sleep(POLL).await;
-                continue;
-            }
             Err(error) => return Err(error.into()),
         };
         match (verdict, good_since) {

@@ -53,8 +53,9 @@ impl<'a> Replacement<'a> {
             there.into_iter().partition(|seen| seen.labels.get(labels::DEPLOYMENT) == Some(&deployment));
         let mut serving: Vec<_> =
             predecessors.iter().filter(|seen| seen.life.is_live()).map(|seen| seen.id.clone()).collect();
-        // An earlier attempt may have stopped the old one before it was lost.
-        if serving.is_empty() && (task.doorbell.adopt || task.doorbell.attempt > 1) {
+        // An earlier attempt may have stopped the old one before it was lost, or this one before its engine was away.
+        let not_first = task.doorbell.adopt || task.doorbell.attempt > 1 || task.absence.is_some();
+        if serving.is_empty() && not_first {
             serving.extend(predecessors.last().map(|seen| seen.id.clone()));
         }
         Ok(Self { task, engine, identity, work, own, predecessors, serving })
@@ -122,6 +123,9 @@ impl<'a> Replacement<'a> {
     }
 
     fn not_started(&self, error: DockerError) -> Stop {
+        if matches!(error, DockerError::Unreachable { .. }) {
+            return error.into();
+        }
         let message = error.to_string();
         let hint = if message.contains("port is already allocated") || message.contains("address already in use") {
             "; another container or program of the host has that port"
@@ -153,7 +157,8 @@ impl<'a> Replacement<'a> {
 
     /// Back to how it was. Gives what the attempt ends with.
     pub async fn undo(&self, why: Stop) -> Stop {
-        if matches!(why, Stop::Fenced) {
+        // Whoever goes on later looks again first.
+        if matches!(why, Stop::Fenced | Stop::Away { .. }) {
             return why;
         }
         match self.restore().await {
@@ -165,6 +170,7 @@ impl<'a> Replacement<'a> {
             },
             Err(Stop::Fenced) => Stop::Fenced,
             Err(Stop::Cancelled) => Stop::Cancelled,
+            Err(away @ Stop::Away { .. }) => away,
             Err(Stop::Failed(second)) => {
                 let (first, tail) = match why {
                     Stop::Failed(failure) => (failure.message, failure.tail),

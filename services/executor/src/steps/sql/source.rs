@@ -7,7 +7,7 @@ use slipway_domain::{image::ImageRef, order::SqlSource, release::PullCredentials
 
 use crate::{
     docker::{
-        Engine,
+        DockerError, Engine,
         container::Blueprint,
         labels::{self, Identity, Kind},
     },
@@ -82,7 +82,10 @@ async fn from_image(
     let found = task.interruptible(engine.files(&id, path, ENDING)).await;
     task.effect_regardless("remove the container that the files came from").await?;
     engine.remove(&id).await?;
-    let found = found?.map_err(|error| failed(format!("no migrations from {image}: {error}")))?;
+    let found = found?.map_err(|error| match error {
+        DockerError::Unreachable { .. } => error.into(),
+        error => failed(format!("no migrations from {image}: {error}")),
+    })?;
     found.into_iter().map(|(name, bytes)| migration(name, bytes)).collect()
 }
 

@@ -1,0 +1,44 @@
+//! An engine that does not answer, as while it is restarted: waited for, for as long as the attempt has time.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use slipway_domain::event::{Failure, FailureKind};
+
+use crate::task::{Absence, Stop, Task};
+
+/// Pause between two looks, also before the first.
+const POLL: Duration = Duration::from_millis(500);
+
+/// Waits until the engine answers again. `message` says that it does not. A cancel does not end this: what was begun
+/// there has to be ended there.
+pub async fn until_back(task: &Task<'_>, endpoint: &str, message: String) -> Result<Absence, Stop> {
+    let from = Utc::now();
+    task.held.say(format!("{message}; waiting until it answers"));
+    let back = async {
+        loop {
+            tokio::time::sleep(POLL).await;
+            // Without its socket there is not even somebody to ask.
+            if let Ok(engine) = task.engines.at(endpoint)
+                && engine.answers().await
+            {
+                break;
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = task.held.fenced().cancelled() => Err(Stop::Fenced),
+        () = back => {
+            let until = Utc::now();
+            let lasted = (until - from).num_milliseconds() as f64 / 1000.0;
+            task.held.say(format!("the Docker engine answers again after {lasted:.1} s; going on"));
+            Ok(Absence { from, until })
+        }
+        () = task.held.overdue().cancelled() => Err(Stop::Failed(Failure {
+            kind: FailureKind::TimedOut,
+            message: format!("{message}; the step's time is up"),
+            tail: Vec::new(),
+        })),
+    }
+}
