@@ -11,7 +11,7 @@ use slipway_domain::{
 };
 use slipway_store::Store;
 
-use crate::{keyring::write_private, operations::tokens};
+use crate::{keyring::replace_private, operations::tokens};
 
 /// Makes the admin token and writes it to the file, unless the database has a token.
 pub async fn admin_token(store: &Store, path: &Path) -> anyhow::Result<()> {
@@ -23,10 +23,7 @@ pub async fn admin_token(store: &Store, path: &Path) -> anyhow::Result<()> {
     let actor = Actor::Trigger { name: "first-start".to_owned() };
     let (created, row) = tokens::draw(&body, Utc::now());
     // The file first: a token that nobody ever saw could not be used, nor made again.
-    if path.exists() {
-        std::fs::remove_file(path).with_context(|| format!("an old {} is in the way", path.display()))?;
-    }
-    write_private(path, &created.token).with_context(|| {
+    replace_private(path, &created.token).with_context(|| {
         format!("the admin token can not be written to {}; set SLIPWAY_ADMIN_TOKEN_FILE", path.display())
     })?;
     store.add_token(&row, &[], &tokens::created(&created.view, actor)).await?;

@@ -75,7 +75,13 @@ impl Keyring {
         let file = |reason: String| KeyringError::File { path: path.to_owned(), reason };
         let text = match std::fs::read_to_string(path) {
             Ok(text) => Zeroizing::new(text),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => create(path).map_err(|e| file(e.to_string()))?,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => match create(path) {
+                // Another service that starts at the same time was faster.
+                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+                    Zeroizing::new(std::fs::read_to_string(path).map_err(|e| file(e.to_string()))?)
+                }
+                made => made.map_err(|e| file(e.to_string()))?,
+            },
             Err(e) => return Err(file(e.to_string())),
         };
         let mode = std::fs::metadata(path).map_err(|e| file(e.to_string()))?.permissions().mode();
@@ -134,15 +140,32 @@ fn create(path: &Path) -> std::io::Result<Zeroizing<String>> {
     Ok(text)
 }
 
-/// Writes a file that only this user may read; fails if it exists.
-pub fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+/// Writes a file that only this user may read, whole or not at all; fails if it exists.
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    let draft = draft(path, text)?;
+    let placed = std::fs::hard_link(&draft, path);
+    std::fs::remove_file(&draft)?;
+    placed
+}
+
+/// Writes a file that only this user may read, whole or not at all, in place of one that is there.
+pub fn replace_private(path: &Path, text: &str) -> std::io::Result<()> {
+    std::fs::rename(draft(path, text)?, path)
+}
+
+/// The text in a file beside the one that it is meant for.
+fn draft(path: &Path, text: &str) -> std::io::Result<PathBuf> {
     if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder)?;
     }
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{:016x}", rand::rng().next_u64()));
+    let draft = path.with_file_name(name);
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
     file.write_all(text.as_bytes())?;
     file.write_all(b"\n")?;
-    file.sync_all()
+    file.sync_all()?;
+    Ok(draft)
 }
 
 #[cfg(test)]
@@ -151,6 +174,22 @@ mod tests {
 
     fn reference(name: &str, version: u32) -> SecretRef {
         SecretRef { name: SecretName::new(name).unwrap(), version }
+    }
+
+    #[test]
+    fn services_that_start_at_once_have_one_key_and_a_torn_file_is_never_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys/master.key");
+        let secret = reference("a", 1);
+        let sealed: Vec<SealedSecret> = std::thread::scope(|scope| {
+            let start = || Keyring::load(&path).unwrap().seal(&secret, "value");
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(start)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let keyring = Keyring::load(&path).unwrap();
+        assert!(sealed.iter().all(|sealed| keyring.open(&secret, sealed).is_ok()));
+        let left: Vec<_> = std::fs::read_dir(path.parent().unwrap()).unwrap().collect();
+        assert_eq!(left.len(), 1, "{left:?}");
     }
 
     #[test]

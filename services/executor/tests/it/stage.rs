@@ -272,9 +272,14 @@ impl Stage {
 
     /// Waits until the claim is in the log.
     pub async fn until_claimed(&self, ask: &Ask) {
+        self.until_claimed_after(ask, 0).await;
+    }
+
+    /// Waits until a claim is in the log after this head of the subject.
+    pub async fn until_claimed_after(&self, ask: &Ask, before: u64) {
         wait::until("the claim is in the log", || async {
             match self.bus.head_of(&ask.address()).await {
-                Ok(head) if head > 0 => Ok(()),
+                Ok(head) if head > before => Ok(()),
                 other => Err(other),
             }
         })

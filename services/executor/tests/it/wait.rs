@@ -36,6 +36,7 @@ async fn a_demo_step_holds_until_it_is_told_also_after_its_executor_died() -> Re
     stage.start_executor().await?;
     let again = ask.adopted();
     let head = stage.ring(&again).await?;
+    stage.until_claimed_after(&again, head).await;
     stage.append(&again, TaskEvent::Told { fail: false }).await?;
     assert!(matches!(stage.end(&again, head).await?, TaskEvent::Succeeded { .. }));
 

@@ -169,9 +169,11 @@ async fn an_append_of_a_claim_that_the_log_has_lost_ends() -> anyhow::Result<()>
     let bus = nats.bus().await?;
     let (go, begun) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
     let fenced = Arc::new(AtomicBool::new(false));
-    let (wait, began, noted) = (go.clone(), begun.clone(), fenced.clone());
+    let holds = Arc::new(AtomicBool::new(false));
+    let (wait, began, noted, working) = (go.clone(), begun.clone(), fenced.clone(), holds.clone());
     let _worker = worker(&nats, "executor-1", 1, move |held, _| {
         let (wait, began, noted) = (wait.clone(), began.clone(), noted.clone());
+        working.store(true, Ordering::Relaxed);
         tokio::spawn(async move {
             wait.notified().await;
             began.store(true, Ordering::Relaxed);
@@ -185,6 +187,8 @@ async fn an_append_of_a_claim_that_the_log_has_lost_ends() -> anyhow::Result<()>
     let task = doorbell();
     ring(&bus, &task).await;
     next(&bus, &task, 0).await;
+    // It knows of its claim, too.
+    soon("the work to begin", until(|| holds.load(Ordering::Relaxed))).await;
     nats.kill9();
     go.notify_one();
     soon("the append to begin", until(|| begun.load(Ordering::Relaxed))).await;

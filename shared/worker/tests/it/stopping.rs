@@ -113,7 +113,7 @@ async fn outputs_above_the_limit_fail_the_attempt() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn what_was_printed_last_is_stored_although_the_task_ends_at_once() -> anyhow::Result<()> {
-    const LINES: usize = 32 * 1024;
+    const LINES: usize = 8 * 1024;
     let nats = Nats::start()?;
     let bus = nats.bus().await?;
     let reader = bus.clone();
