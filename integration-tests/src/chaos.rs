@@ -1,10 +1,12 @@
 //! Deployments under fire: processes are killed, frozen and started again at random while many
 //! deployments are requested, approved, rejected and cancelled, until all of them are over.
 //!
-//! Executors simulate, so nothing but Slipway itself is slow. What is drawn comes from a seed; what
+//! Executors simulate, so nothing but Slipway itself is slow, or they work on a real Docker engine and a real database,
+//! and these are asked afterwards what was done ([`real`]). What is drawn comes from a seed; what
 //! comes of it also depends on the machine, so a seed brings back the kind of trouble, not each event.
 
 mod faults;
+pub mod real;
 pub mod story;
 
 use std::{
@@ -15,12 +17,14 @@ use std::{
 
 use anyhow::{Result, bail};
 
-use self::{faults::Faults, story::Story};
+use self::{faults::Faults, real::Real, story::Story};
 use crate::{
     history::{self, Figures, Journal, Violation},
     slack::LocalSlack,
     stack::{Stack, Wanted},
 };
+
+const DEPLOYMENTS: &str = "SLIPWAY_CHAOS_DEPLOYMENTS";
 
 /// What to do.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +37,8 @@ pub struct Plan {
     pub projects: usize,
     /// How long processes are hurt at most; earlier if all deployments are over.
     pub faults_for: Duration,
+    /// Whether containers and migrations are real.
+    pub real: bool,
     /// Whether executors are also frozen for longer than their lease.
     pub zombies: bool,
     /// How long it may take after the last fault until all is over.
@@ -45,16 +51,24 @@ impl Plan {
     pub fn from_environment() -> Self {
         let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
         let seed = number("SLIPWAY_CHAOS_SEED").unwrap_or_else(|| u64::from(uuid::Uuid::new_v4().as_fields().0));
-        let deployments = number("SLIPWAY_CHAOS_DEPLOYMENTS").map_or(12, |n| n.max(1) as usize);
+        let deployments = number(DEPLOYMENTS).map_or(12, |n| n.max(1) as usize);
         let long = deployments > 20;
         Self {
             seed,
             deployments,
             projects: if long { 8 } else { 4 },
             faults_for: Duration::from_secs(if long { 3600 } else { 20 }),
+            real: false,
             zombies: long,
             patience: Duration::from_secs(if long { 300 } else { 90 }),
         }
+    }
+
+    /// The same with real containers and migrations, of which there are fewer where nobody says how many.
+    pub fn real_from_environment() -> Self {
+        let plan = Self::from_environment();
+        let told = std::env::var_os(DEPLOYMENTS).is_some();
+        Self { real: true, deployments: if told { plan.deployments } else { 6 }, ..plan }
     }
 
     /// Without any trouble.
@@ -64,6 +78,7 @@ impl Plan {
             deployments: 1,
             projects: 1,
             faults_for: Duration::ZERO,
+            real: false,
             zombies: false,
             patience: Duration::from_secs(90),
         }
@@ -135,9 +150,18 @@ pub async fn run(plan: Plan) -> Result<Report> {
     let slack = LocalSlack::start().await?;
     let folder = tempfile::tempdir()?;
     let journal = folder.path().join("journal");
+    std::fs::write(&journal, "")?;
     let simulate = Simulate { duration: "50ms..800ms", failures: 8, seed: plan.seed };
-    let mut stack = Stack::start_with(wanted(simulate, &slack, folder.path(), &journal)?).await?;
-    let story = Story::prepare(&mut stack, plan).await?;
+    let mut wanted = wanted(simulate, &slack, folder.path(), &journal)?;
+    if plan.real {
+        wanted.variables.clear();
+    }
+    let mut stack = Stack::start_with(wanted).await?;
+    let real = match plan.real {
+        true => Some(Real::start(folder.path(), &stack.id).await?),
+        false => None,
+    };
+    let story = Story::prepare(&mut stack, plan, real.as_ref()).await?;
     let began = Instant::now();
     let mut faults = Faults::new(plan);
     let people = story.people();
@@ -158,10 +182,11 @@ pub async fn run(plan: Plan) -> Result<Report> {
         match tokio::time::timeout(plan.patience, people).await {
             Ok(over) => over?,
             Err(_) => bail!(
-                "not over {} s after the last fault: {:#?}\n{}",
+                "not over {} s after the last fault: {:#?}\n{}\n{}",
                 plan.patience.as_secs(),
                 story.open().await,
-                stack.tails()
+                stack.tails(),
+                real.as_ref().map(Real::tail).unwrap_or_default()
             ),
         }
     }
@@ -169,7 +194,11 @@ pub async fn run(plan: Plan) -> Result<Report> {
     let outcomes = story.outcomes().await?;
     let outputs = stack.outputs().into_iter().chain([("journal".to_owned(), std::fs::read_to_string(&journal)?)]);
     let told_secrets = outputs.filter(|(_, text)| text.contains(story::CANARY)).map(|(name, _)| name).collect();
-    let (history, journal) = (history::read(&stack).await?, Journal::read(&journal)?);
+    let journal = match &real {
+        Some(real) => real.journal().await?,
+        None => Journal::read(&journal)?,
+    };
+    let history = history::read(&stack).await?;
     let violations = history::check(&history, &journal);
     let broken: BTreeSet<_> = violations.iter().map(|violation| violation.deployment).collect();
     Ok(Report {

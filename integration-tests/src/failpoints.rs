@@ -79,7 +79,7 @@ pub async fn run(points: &[Point], simulate: Simulate) -> Result<Report> {
     let plan = Plan { deployments: VERSIONS * PROJECTS, projects: PROJECTS, ..Plan::quiet() };
     let wanted = Wanted { executors: 1, planners: 1, ..chaos::wanted(simulate, &slack, folder.path(), &journal)? };
     let mut stack = Stack::start_with(wanted).await?;
-    let story = Story::prepare(&mut stack, plan).await?;
+    let story = Story::prepare(&mut stack, plan, None).await?;
     let mut stage = Stage { story, slack, notifier: stack.url("notifier"), requested: 0 };
     let (mut missed, mut deaths) = (Vec::new(), 0);
     for point in points {

@@ -15,7 +15,7 @@ use crate::{
 /// A Postgres process with one database.
 pub struct Postgres {
     port: Port,
-    _process: Process,
+    process: Process,
 }
 
 impl Postgres {
@@ -41,7 +41,7 @@ impl Postgres {
         process = process.arg(bin.join("postgres")).arg("-D").arg(data_text).arg("-p").arg(port.number().to_string());
         process = process.arg("-h").arg("127.0.0.1").arg("-k").arg("").arg("-F");
         process.start()?;
-        let server = Self { port, _process: process };
+        let server = Self { port, process };
         wait::until("Postgres answers", || async { PgConnection::connect(&server.url("postgres")).await }).await;
         Ok(server)
     }
@@ -49,6 +49,11 @@ impl Postgres {
     /// The URL of a database.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://slipway@{}/{database}", self.port.address())
+    }
+
+    /// The last lines that it printed.
+    pub fn tail(&self) -> String {
+        self.process.tail()
     }
 
     /// Makes a database.

@@ -17,7 +17,7 @@ use slipway_domain::{
 };
 use slipway_engine::{State, view};
 
-use super::Plan;
+use super::{Plan, real::Real};
 use crate::{
     client::Client,
     ports,
@@ -70,14 +70,14 @@ pub struct Story {
 
 impl Story {
     /// Applies projects and makes their releases.
-    pub async fn prepare(stack: &mut Stack, plan: Plan) -> Result<Self> {
+    pub async fn prepare(stack: &mut Stack, plan: Plan, real: Option<&Real>) -> Result<Self> {
         let nobody = Notify { url: "http://127.0.0.1:9/".into(), authorization: String::new() };
         let registry = Registry::start(stack.folder.path(), ports::reserve()?, &nobody).await?;
-        tiny_image::push(&registry.port.address(), "shop/app", "1.0.0").await?;
+        tiny_image::push_busybox(&registry.port.address(), &repository(stack), "1.0.0").await?;
         stack.secret("job-token", CANARY).await?;
         let projects: Vec<String> = (0..plan.projects).map(|n| stack.name(&format!("shop{n}"))).collect();
         for version in 1..=plan.deployments.div_ceil(plan.projects) {
-            stack.apply(&manifests(stack, &registry.port.address(), &projects, version)).await?;
+            stack.apply(&manifests(stack, &registry.port.address(), &projects, version, real)).await?;
             for project in &projects {
                 let body = serde_json::json!({ "version": format!("1.0.{version}"), "packages": { "app": "1.0.0" } });
                 let path = format!("/api/v1/projects/{project}/releases");
@@ -231,8 +231,13 @@ impl Story {
     }
 }
 
-/// One environment with three targets that all projects share, and a process with a step of every simulated kind.
-fn manifests(stack: &Stack, registry: &str, projects: &[String], version: usize) -> String {
+/// Unique, so that the images can be found and removed.
+fn repository(stack: &Stack) -> String {
+    format!("{}/app", stack.name("shop"))
+}
+
+/// One environment with three targets that all projects share, and a process with a step of every kind that has effects.
+fn manifests(stack: &Stack, registry: &str, projects: &[String], version: usize, real: Option<&Real>) -> String {
     let mut text = format!(
         "kind: Feed\nname: local\nregistry: {registry}\nplain-http: true\n---\nkind: Environment\nname: test\n---\n\
          kind: Lifecycle\nname: short\nphases:\n  - {{name: Test, environments: [test]}}\n---\n\
@@ -244,23 +249,31 @@ fn manifests(stack: &Stack, registry: &str, projects: &[String], version: usize)
             "---\nkind: Target\nname: {target}\nenvironments: [test]\nroles: [web]\ndocker: {docker}\nparallelism: 2\n"
         );
     }
-    let files: Vec<String> = (1..=version).map(|n| format!("{n:03}.sql: 'create table t{n} (x int)'")).collect();
+    let database = real.map_or("sqlite:///nowhere", Real::database);
+    let command = |script: String| format!(", command: {}", serde_json::json!(["/bin/sh", "-c", script]));
+    let (job, service) = real.map(|_| (command(Real::job()), command(Real::service()))).unwrap_or_default();
     for (n, project) in projects.iter().enumerate() {
         let rolling = match n % 2 {
             0 => "{window: 2}",
             _ => "{window: 2, canary: 1, then: {approval: {teams: [ops], slack: '#deploys'}}, on-failure: restore}",
         };
+        let migration = |n| match real {
+            Some(_) => format!("{n:03}.sql: '{}'", Real::migration(project, n)),
+            None => format!("{n:03}.sql: 'create table t{n} (x int)'"),
+        };
+        let files: Vec<String> = (1..=version).map(migration).collect();
         text += &format!(
-            "---\nkind: Project\nname: {project}\nlifecycle: short\npackages:\n  app: {{feed: local, image: shop/app}}\n\
+            "---\nkind: Project\nname: {project}\nlifecycle: short\npackages:\n  app: {{feed: local, image: {}}}\n\
              variables:\n  - {{name: Token, secret: job-token}}\nsteps:\n  \
              - {{name: migrate, retry: {{attempts: 4, backoff: 200ms}}, \
-                 sql: {{database: 'sqlite:///nowhere', files: {{{}}}}}}}\n  \
+                 sql: {{database: '{database}', files: {{{}}}}}}}\n  \
              - {{name: job, needs: [migrate], retry: {{attempts: 4, backoff: 200ms}}, \
-                 docker-job: {{package: app, env: {{TOKEN: '#{{Token}}'}}}}}}\n  \
+                 docker-job: {{package: app, env: {{TOKEN: '#{{Token}}'}}{job}}}}}\n  \
              - {{name: sign-off, needs: [job], approval: {{teams: [ops], slack: '#deploys'}}}}\n  \
              - {{name: web, needs: [sign-off], targets: {{role: web}}, rolling: {rolling}, \
-                 retry: {{attempts: 4, backoff: 200ms}}, docker-run: {{package: app}}}}\n  \
+                 retry: {{attempts: 4, backoff: 200ms}}, docker-run: {{package: app{service}}}}}\n  \
              - {{name: tell, needs: [web], when: {{result: always}}, wait: 0s}}\n",
+            repository(stack),
             files.join(", ")
         );
     }

@@ -31,6 +31,12 @@ pub fn check(replay: &Replay, journal: &Journal) -> Vec<Violation> {
                 what: format!("{}: {what}", line.task),
             });
         };
+        if let What::Seen(effect) = &line.what {
+            if let Err(what) = world.take(line, effect) {
+                broken(Rule::Effects, what);
+            }
+            continue;
+        }
         let Some(claim) = claim_of(replay, line) else {
             broken(Rule::Fenced, format!("{:?} without a claim", line.what));
             continue;
@@ -75,7 +81,7 @@ pub fn check(replay: &Replay, journal: &Journal) -> Vec<Violation> {
 pub fn late<'a>(replay: &'a Replay, journal: &'a Journal) -> impl Iterator<Item = &'a Line> {
     let lost =
         |line: &Line| claim_of(replay, line).and_then(|claim| claim.over).is_some_and(|(over, _)| line.at > over);
-    journal.effects().map(|(line, _)| line).filter(move |line| lost(line))
+    journal.lines.iter().filter(move |line| matches!(line.what, What::Effect(_)) && lost(line))
 }
 
 fn claim_of<'a>(replay: &'a Replay, line: &Line) -> Option<&'a Claim> {

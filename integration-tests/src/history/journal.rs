@@ -1,4 +1,5 @@
-//! The journal of simulated effects, as `slipway-executor --simulate-journal` writes it.
+//! What was done outside: the journal of simulated effects, as `slipway-executor --simulate-journal` writes it, or
+//! what a real Docker engine and a real database tell.
 
 use std::path::Path;
 
@@ -48,6 +49,9 @@ pub enum What {
     },
     /// Something happened outside.
     Effect(Effect),
+    /// Something happened outside, and by whom is not told; the line names whom it happened to.
+    #[serde(skip)]
+    Seen(Effect),
     /// The attempt is over, but its end is not in the log yet.
     End {
         /// How.
@@ -114,7 +118,7 @@ impl Journal {
     /// The lines that tell of effects.
     pub fn effects(&self) -> impl Iterator<Item = (&Line, &Effect)> {
         self.lines.iter().filter_map(|line| match &line.what {
-            What::Effect(effect) => Some((line, effect)),
+            What::Effect(effect) | What::Seen(effect) => Some((line, effect)),
             _ => None,
         })
     }

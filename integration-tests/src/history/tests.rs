@@ -14,7 +14,7 @@ use slipway_engine::decide::Events;
 use uuid::Uuid;
 
 use self::told::{Told, boot, holder, planner};
-use super::{Effect, Journal, Rule, check};
+use super::{Effect, Journal, Rule, What, check};
 
 fn claimed(event: &TaskEvent) -> bool {
     matches!(event, TaskEvent::Claimed { .. })
@@ -39,6 +39,44 @@ fn a_sound_history_is_found_sound() {
         let bad: Vec<_> = found.iter().filter(|v| !matches!(v.rule, Rule::Ends | Rule::Effects)).collect();
         assert!(bad.is_empty(), "a prefix of {end} entries: {bad:#?}");
     }
+}
+
+/// As an engine tells it, which does not say who removes and stops, and a database, which does not say who migrates.
+fn without_doers(told: &mut Told) {
+    for line in &mut told.journal.lines {
+        let What::Effect(effect) = &line.what else { continue };
+        if matches!(effect, Effect::Remove { .. } | Effect::Park { .. } | Effect::Apply { .. }) {
+            line.what = What::Seen(effect.clone());
+            line.epoch = 0;
+        }
+    }
+}
+
+#[test]
+fn what_was_seen_of_nobody_knows_whom_counts_as_well() {
+    let mut told = Told::story();
+    without_doers(&mut told);
+    assert_eq!(check(&told.history, &told.journal), []);
+
+    let seen = |told: &mut Told, like: fn(&Effect) -> bool| {
+        let place = told.effect(like);
+        without_doers(told);
+        place
+    };
+    let mut told = Told::story();
+    let place = seen(&mut told, |effect| matches!(effect, Effect::Apply { .. }));
+    told.journal.lines.push(told.journal.lines[place].clone());
+    told.breaks(Rule::Effects, "twice");
+
+    let mut told = Told::story();
+    let place = seen(&mut told, |effect| matches!(effect, Effect::Remove { .. }));
+    told.journal.lines.push(told.journal.lines[place].clone());
+    told.breaks(Rule::Effects, "is not there");
+
+    let mut told = Told::story();
+    let place = seen(&mut told, |effect| matches!(effect, Effect::Apply { .. }));
+    told.journal.lines.remove(place);
+    told.breaks(Rule::Effects, "was not applied");
 }
 
 #[test]

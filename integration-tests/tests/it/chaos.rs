@@ -9,7 +9,15 @@ use slipway_integration_tests::chaos::{self, Plan};
 
 #[tokio::test]
 async fn whatever_dies_every_deployment_ends_and_no_promise_is_broken() -> Result<()> {
-    let plan = Plan::from_environment();
+    check(Plan::from_environment()).await
+}
+
+#[tokio::test]
+async fn with_real_containers_and_migrations_engine_and_database_have_what_the_log_says() -> Result<()> {
+    check(Plan::real_from_environment()).await
+}
+
+async fn check(plan: Plan) -> Result<()> {
     // For whoever reads the output of a failure, and of a long run.
     eprintln!("SLIPWAY_CHAOS_SEED={} SLIPWAY_CHAOS_DEPLOYMENTS={}", plan.seed, plan.deployments);
     let report = chaos::run(plan).await?;
