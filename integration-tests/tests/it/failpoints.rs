@@ -112,6 +112,7 @@ async fn the_release_service_and_the_notifier_die_around_what_they_write() -> Re
         "release.requested.before",
         "release.requested.after",
         "release.projected.before",
+        "release.projected.within",
         "release.projected.after",
         "release.secrets.before",
         "release.secrets.after",

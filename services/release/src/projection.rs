@@ -226,7 +226,7 @@ impl Projector {
         let mut pause = FIRST_RETRY;
         loop {
             failpoint!("release.projected.before");
-            let projected = self.app.store.project(&batch).await;
+            let projected = self.app.store.project_with(&batch, || failpoint!("release.projected.within")).await;
             failpoint!("release.projected.after");
             match projected {
                 Ok(Projected::Stored) => break,

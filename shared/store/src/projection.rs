@@ -88,6 +88,11 @@ impl DeploymentChange {
 impl Store {
     /// Writes a batch, unless the rows stand elsewhere than `batch.from`.
     pub async fn project(&self, batch: &Batch) -> Result<Projected, StoreError> {
+        self.project_with(batch, || ()).await
+    }
+
+    /// As [`Store::project`]; `before_commit` is called when all is written and nothing of it is true yet.
+    pub async fn project_with(&self, batch: &Batch, before_commit: impl FnOnce()) -> Result<Projected, StoreError> {
         let writing = self.write().await?;
         let tx = &writing.tx;
         if !offsets::advance(tx, offsets::DEPLOYMENTS, batch.from, batch.to).await? {
@@ -100,6 +105,7 @@ impl Store {
         for entry in &batch.audits {
             audit::write(tx, entry).await?;
         }
+        before_commit();
         writing.commit().await?;
         Ok(Projected::Stored)
     }

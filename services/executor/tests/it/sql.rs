@@ -6,7 +6,7 @@ use slipway_domain::{
     manifest::SqlFiles,
     order::{RunSql, SqlSource, Work},
 };
-use slipway_integration_tests::postgres::Postgres;
+use slipway_integration_tests::{failpoints, postgres::Postgres};
 use sqlx::{Connection, PgConnection, SqliteConnection};
 
 use crate::stage::{Ask, Stage};
@@ -114,6 +114,32 @@ async fn an_executor_killed_in_a_migration_applies_each_file_once() -> Result<()
     let mut database = PgConnection::connect(&url).await?;
     let items: i64 = sqlx::query_scalar("select count(*) from item").fetch_one(&mut database).await?;
     assert_eq!(items, 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_executor_that_dies_before_or_after_the_commit_of_a_migration_applies_it_once() -> Result<()> {
+    let mut stage = Stage::start().await?;
+    let folder = tempfile::tempdir()?;
+    let server = Postgres::start(folder.path()).await?;
+    for (point, already) in [("executor.migrate.before", 1), ("executor.migrate.after", 2)] {
+        let url = server.create(&point.replace('.', "_")).await?;
+        stage.executor.kill().await?;
+        // The second file's.
+        stage.executor.set(failpoints::VARIABLE, Some(&format!("{point}#2")));
+        stage.start_executor().await?;
+        let ask = inline(&stage, &url, &[CREATE, FILL, MORE]);
+        stage.ring(&ask).await?;
+        stage.until_dead().await;
+        stage.executor.set(failpoints::VARIABLE, None);
+        stage.lose_executor(&ask).await?;
+        stage.start_executor().await?;
+        let outputs = stage.succeed(&ask.adopted()).await?;
+        assert_eq!(outputs["already"], json!(already), "{point}");
+        let mut database = PgConnection::connect(&url).await?;
+        let items: i64 = sqlx::query_scalar("select count(*) from item").fetch_one(&mut database).await?;
+        assert_eq!(items, 4, "{point}");
+    }
     Ok(())
 }
 

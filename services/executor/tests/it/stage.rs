@@ -270,6 +270,16 @@ impl Stage {
         self.append(ask, TaskEvent::LeaseExpired { reason: "the test killed it".into() }).await
     }
 
+    /// Waits until the executor has died by itself.
+    pub async fn until_dead(&mut self) {
+        let executor = tokio::sync::Mutex::new(&mut self.executor);
+        wait::until("the executor dies", || async {
+            let mut executor = executor.lock().await;
+            if executor.is_running() { Err(executor.tail()) } else { Ok(()) }
+        })
+        .await;
+    }
+
     /// Waits until the claim is in the log.
     pub async fn until_claimed(&self, ask: &Ask) {
         self.until_claimed_after(ask, 0).await;
