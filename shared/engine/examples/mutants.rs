@@ -123,6 +123,8 @@ impl Scratch {
             ])
             .current_dir(&self.folder)
             .env("CARGO_TARGET_DIR", self.folder.join("target"))
+            // What is remembered of each mutant would grow to gigabytes.
+            .env("CARGO_INCREMENTAL", "0")
             .stderr(Stdio::piped())
             .output()?;
         if !built.status.success() {
