@@ -8,6 +8,7 @@
 pub mod chaos;
 pub mod client;
 pub mod containers;
+pub mod engine;
 pub mod failpoints;
 pub mod history;
 pub mod link;

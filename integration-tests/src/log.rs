@@ -14,6 +14,20 @@ pub async fn connect(url: &str, seed: &Path) -> Result<Client> {
         .await?)
 }
 
+/// Gives the deployment log so many bytes.
+pub async fn resize(client: &Client, max_bytes: i64) -> Result<()> {
+    let jetstream = jetstream::new(client.clone());
+    let config = jetstream.get_stream("DEPLOYMENTS").await?.cached_info().config.clone();
+    jetstream.update_stream(jetstream::stream::Config { max_bytes, ..config }).await?;
+    Ok(())
+}
+
+/// How many bytes the deployment log has.
+pub async fn size(client: &Client) -> Result<i64> {
+    let stream = jetstream::new(client.clone()).get_stream("DEPLOYMENTS").await?;
+    Ok(i64::try_from(stream.cached_info().state.bytes)?)
+}
+
 /// One stored message.
 #[derive(Debug)]
 pub struct Stored {

@@ -97,6 +97,11 @@ impl Process {
         }
     }
 
+    /// Its process id while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.child.as_ref().and_then(Child::id)
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name

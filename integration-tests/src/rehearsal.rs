@@ -67,8 +67,9 @@ impl Rehearsal {
 
     /// Asks for a deployment; the answer with its sequence in the log.
     pub async fn deploy(&mut self) -> Result<Accepted> {
+        let accepted = self.ask(&self.stack.admin, &format!("rehearsal-{}", self.requested + 1)).await?;
         self.requested += 1;
-        self.ask(&self.stack.admin, &format!("rehearsal-{}", self.requested)).await
+        Ok(accepted)
     }
 
     /// Asks a release service for a deployment that has this key; asked again, it is the same one.
@@ -86,6 +87,11 @@ impl Rehearsal {
         let (status, text) = (answer.status(), answer.text().await?);
         ensure!(status.is_success(), "{status}: {text}");
         Ok(serde_json::from_str(&text)?)
+    }
+
+    /// Says that so many more deployments were taken by [`Rehearsal::ask`].
+    pub fn count(&mut self, more: usize) {
+        self.requested += more;
     }
 
     /// A deployment as the API tells it.

@@ -29,6 +29,8 @@ pub struct Wanted {
     pub planners: usize,
     /// NATS as a cluster of three servers instead of one.
     pub cluster: bool,
+    /// Where NATS keeps the streams, in place of a folder of the stack.
+    pub nats_store: Option<PathBuf>,
     /// More environment variables for every service.
     pub variables: Vec<(String, String)>,
     /// More environment variables for the notifier.
@@ -75,7 +77,7 @@ impl Stack {
                 ports.insert(name.to_owned(), ports::reserve()?);
             }
         }
-        let (nats, nats_more) = nats_processes(&folder, &ports, &executors, &planners, &id).await?;
+        let (nats, nats_more) = nats_processes(&folder, &ports, (&executors, &planners), &id, &wanted).await?;
         let admin = Client::new(format!("http://{}", ports["release"].address()), None);
         let mut stack = Self { services: BTreeMap::new(), registry: None, id, folder, admin, nats, nats_more, ports };
         stack.nats.start()?;
@@ -277,9 +279,9 @@ impl Stack {
 async fn nats_processes(
     folder: &TempDir,
     ports: &BTreeMap<String, Port>,
-    executors: &[String],
-    planners: &[String],
+    (executors, planners): (&[String], &[String]),
     id: &str,
+    wanted: &Wanted,
 ) -> Result<(Process, BTreeMap<String, Process>)> {
     let out = folder.path().join("nats");
     let (out_text, listen) = (out.display().to_string(), ports["nats"].address());
@@ -293,6 +295,8 @@ async fn nats_processes(
     for planner in planners {
         arguments.extend(["--planner", planner.as_str()]);
     }
+    let store = wanted.nats_store.as_ref().map(|store| store.display().to_string());
+    arguments.extend(store.iter().flat_map(|store| ["--store-dir", store.as_str()]));
     let servers: Vec<&str> =
         ["nats", "nats-2", "nats-3"].into_iter().filter(|name| ports.contains_key(*name)).collect();
     let nodes: Vec<String> = (1..=servers.len())

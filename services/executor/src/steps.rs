@@ -18,7 +18,7 @@ use slipway_worker::{End, Held, Perform};
 use std::sync::Arc;
 
 use crate::{
-    docker::{Engine, Engines, image::LocalImage},
+    docker::{Engine, Engines, image::LocalImage, output::Heard},
     task::{Stop, Task, failed, wrong_order},
 };
 
@@ -38,7 +38,7 @@ impl Steps {
     /// One attempt, as the steps see it.
     pub fn task<'a>(&'a self, held: &'a Held, doorbell: &'a Doorbell) -> Task<'a> {
         let (http, engines, worker_docker) = (&self.http, &self.engines, self.worker_docker.as_str());
-        Task { held, doorbell, http, engines, worker_docker, absence: None }
+        Task { held, doorbell, http, engines, worker_docker, back_at: None, heard: Heard::default() }
     }
 }
 
@@ -50,7 +50,7 @@ impl Perform for Steps {
             let Err(Stop::Away { endpoint, message }) = result else { break result };
             match away::until_back(&task, &endpoint, message).await {
                 // What the step finds of its own doing it goes on with, as an adopter would.
-                Ok(absence) => task.absence = Some(absence),
+                Ok(back_at) => task.back_at = Some(back_at),
                 Err(stop) => break Err(stop),
             }
         };

@@ -17,7 +17,7 @@ use crate::docker::{
     container::Seen,
     image::Login,
     labels::{self, Identity, Kind},
-    output::Output,
+    output::{Heard, Output},
 };
 
 /// Why a step stops before its good end.
@@ -83,24 +83,10 @@ pub struct Task<'a> {
     pub engines: &'a Engines,
     /// The engine of tasks that run on no target.
     pub worker_docker: &'a str,
-    /// When the engine was away last, if it was in this attempt.
-    pub absence: Option<Absence>,
-}
-
-/// A time in which an engine did not answer.
-#[derive(Debug, Clone, Copy)]
-pub struct Absence {
-    /// When that was noticed.
-    pub from: DateTime<Utc>,
-    /// When it answered again.
-    pub until: DateTime<Utc>,
-}
-
-impl Absence {
-    /// From when on a container's output was not heard, in Unix seconds; a line too many rather than one too few.
-    pub fn unheard_since(self) -> i32 {
-        i32::try_from(self.from.timestamp() - 1).unwrap_or(0)
-    }
+    /// When the engine answered again, if it was away in this attempt.
+    pub back_at: Option<DateTime<Utc>>,
+    /// What containers said so far.
+    pub heard: Heard,
 }
 
 impl Task<'_> {
@@ -111,7 +97,7 @@ impl Task<'_> {
 
     /// What a container says from here on.
     pub fn output(&self, engine: &Engine, id: &str, lines: Option<u32>) -> Output {
-        engine.output(id, lines, self.absence.map_or(0, Absence::unheard_since))
+        engine.output(id, lines, self.heard.clone())
     }
 
     /// What to do.

@@ -1,9 +1,13 @@
 //! What a container prints, followed line by line for as long as somebody listens.
 
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bollard::{container::LogOutput, query_parameters::LogsOptionsBuilder};
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use futures::{StreamExt, stream::BoxStream};
 use slipway_worker::Stream;
 
@@ -14,6 +18,29 @@ const LONGEST_LINE: usize = 16 << 10;
 /// Pause before a broken stream is opened again.
 const REOPEN: Duration = Duration::from_millis(500);
 
+/// How far the output of each container was heard. Kept over broken streams, so that no line is given on twice.
+#[derive(Debug, Clone, Default)]
+pub struct Heard(Arc<Mutex<HashMap<String, DateTime<Utc>>>>);
+
+impl Heard {
+    fn until(&self, id: &str) -> Option<DateTime<Utc>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).copied()
+    }
+
+    /// What a chunk says behind its time; nothing if it was heard before.
+    fn take<'a>(&self, id: &str, chunk: &'a [u8]) -> Option<&'a [u8]> {
+        let space = chunk.iter().position(|byte| *byte == b' ').unwrap_or(chunk.len());
+        let at = std::str::from_utf8(&chunk[..space]).ok().and_then(|text| text.parse::<DateTime<Utc>>().ok());
+        let Some(at) = at else { return Some(chunk) };
+        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if heard.get(id).is_some_and(|before| at <= *before) {
+            return None;
+        }
+        heard.insert(id.to_owned(), at);
+        Some(&chunk[(space + 1).min(chunk.len())..])
+    }
+}
+
 type Chunks = BoxStream<'static, Result<LogOutput, bollard::errors::Error>>;
 
 /// The output of one container.
@@ -21,26 +48,30 @@ pub struct Output {
     engine: Engine,
     id: String,
     chunks: Chunks,
+    heard: Heard,
     out: Line,
     err: Line,
 }
 
 impl Engine {
-    /// Follows a container's output, beginning with its last `lines` lines (all if none) that were said since then, in
-    /// Unix seconds.
-    pub fn output(&self, id: &str, lines: Option<u32>, since: i32) -> Output {
+    /// Follows a container's output, beginning with its last `lines` lines (all if none) that were not heard before.
+    pub fn output(&self, id: &str, lines: Option<u32>, heard: Heard) -> Output {
         let tail = lines.map_or("all".to_owned(), |lines| lines.to_string());
         Output {
-            chunks: self.chunks(id, &tail, since),
+            chunks: self.chunks(id, &tail, &heard),
             engine: self.clone(),
             id: id.to_owned(),
+            heard,
             out: Line::default(),
             err: Line::default(),
         }
     }
 
-    fn chunks(&self, id: &str, tail: &str, since: i32) -> Chunks {
-        let options = LogsOptionsBuilder::new().follow(true).stdout(true).stderr(true).tail(tail).since(since);
+    fn chunks(&self, id: &str, tail: &str, heard: &Heard) -> Chunks {
+        // Whole seconds; what is told twice is told apart by its time.
+        let since = heard.until(id).map_or(0, |at| i32::try_from(at.timestamp()).unwrap_or(0));
+        let options = LogsOptionsBuilder::new().follow(true).stdout(true).stderr(true).timestamps(true);
+        let options = options.tail(tail).since(since);
         self.docker.logs(id, Some(options.build())).boxed()
     }
 }
@@ -54,15 +85,16 @@ impl Output {
                     LogOutput::StdErr { .. } => (Stream::Err, &mut self.err),
                     _ => (Stream::Out, &mut self.out),
                 };
-                buffer.feed(chunk.as_ref(), |text| line(stream, text));
+                if let Some(words) = self.heard.take(&self.id, chunk.as_ref()) {
+                    buffer.feed(words, |text| line(stream, text));
+                }
             }
             // The stream also ends when the engine restarts; the container may go on.
-            let broken_at = i32::try_from(Utc::now().timestamp()).unwrap_or(0);
             tokio::time::sleep(REOPEN).await;
             if !matches!(self.engine.inspect(&self.id).await, Ok(Some(seen)) if seen.life.is_live()) {
                 break;
             }
-            self.chunks = self.engine.chunks(&self.id, "all", broken_at);
+            self.chunks = self.engine.chunks(&self.id, "all", &self.heard);
         }
         self.flush(line);
     }
@@ -105,6 +137,18 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_heard_is_not_told_again() {
+        let heard = Heard::default();
+        let take = |chunk: &'static str| heard.take("a", chunk.as_bytes()).map(|words| String::from_utf8_lossy(words));
+        assert_eq!(take("2026-11-27T14:46:42.693518534Z one\n").as_deref(), Some("one\n"));
+        assert_eq!(take("2026-11-27T14:46:42.693518535Z \n").as_deref(), Some("\n"));
+        assert_eq!(take("2026-11-27T14:46:42.693518534Z one\n"), None);
+        assert_eq!(take("2026-11-27T14:46:43Z two\n").as_deref(), Some("two\n"));
+        assert_eq!(take("no time at all\n").as_deref(), Some("no time at all\n"));
+        assert!(heard.take("b", b"2026-11-27T14:46:42Z another container\n").is_some());
+    }
 
     #[test]
     fn lines_are_put_together_from_chunks() {

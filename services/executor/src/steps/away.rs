@@ -1,19 +1,19 @@
 //! An engine that does not answer, as while it is restarted: waited for, for as long as the attempt has time.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use slipway_domain::event::{Failure, FailureKind};
 
-use crate::task::{Absence, Stop, Task};
+use crate::task::{Stop, Task};
 
 /// Pause between two looks, also before the first.
 const POLL: Duration = Duration::from_millis(500);
 
-/// Waits until the engine answers again. `message` says that it does not. A cancel does not end this: what was begun
+/// Waits until the engine answers again; when it did. `message` says that it does not. A cancel does not end this: what was begun
 /// there has to be ended there.
-pub async fn until_back(task: &Task<'_>, endpoint: &str, message: String) -> Result<Absence, Stop> {
-    let from = Utc::now();
+pub async fn until_back(task: &Task<'_>, endpoint: &str, message: String) -> Result<DateTime<Utc>, Stop> {
+    let since = Instant::now();
     task.held.say(format!("{message}; waiting until it answers"));
     let back = async {
         loop {
@@ -30,10 +30,9 @@ pub async fn until_back(task: &Task<'_>, endpoint: &str, message: String) -> Res
         biased;
         () = task.held.fenced().cancelled() => Err(Stop::Fenced),
         () = back => {
-            let until = Utc::now();
-            let lasted = (until - from).num_milliseconds() as f64 / 1000.0;
+            let lasted = since.elapsed().as_secs_f64();
             task.held.say(format!("the Docker engine answers again after {lasted:.1} s; going on"));
-            Ok(Absence { from, until })
+            Ok(Utc::now())
         }
         () = task.held.overdue().cancelled() => Err(Stop::Failed(Failure {
             kind: FailureKind::TimedOut,

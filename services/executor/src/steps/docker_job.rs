@@ -131,8 +131,8 @@ fn verdict(task: &Task<'_>, seen: &Seen) -> Result<Outputs, Stop> {
         return Ok(Outputs::from([("exit_code".to_owned(), json!(code)), ("container_id".to_owned(), json!(seen.id))]));
     }
     let remark = if remark.is_empty() { String::new() } else { format!(" ({remark})") };
-    let meanwhile = match (task.absence, seen.ended_at) {
-        (Some(absence), Some(ended)) if ended <= absence.until => {
+    let meanwhile = match (task.back_at, seen.ended_at) {
+        (Some(back), Some(ended)) if ended <= back => {
             "; the Docker engine was away meanwhile, and one without `live-restore` ends its containers when it goes \
              or comes back"
         }

@@ -54,7 +54,7 @@ impl<'a> Replacement<'a> {
         let mut serving: Vec<_> =
             predecessors.iter().filter(|seen| seen.life.is_live()).map(|seen| seen.id.clone()).collect();
         // An earlier attempt may have stopped the old one before it was lost, or this one before its engine was away.
-        let not_first = task.doorbell.adopt || task.doorbell.attempt > 1 || task.absence.is_some();
+        let not_first = task.doorbell.adopt || task.doorbell.attempt > 1 || task.back_at.is_some();
         if serving.is_empty() && not_first {
             serving.extend(predecessors.last().map(|seen| seen.id.clone()));
         }
@@ -65,11 +65,10 @@ impl<'a> Replacement<'a> {
     pub async fn bring_up(&mut self) -> Result<Seen, Stop> {
         let image = steps::image(self.task, &self.engine, &self.work.image, self.work.credentials.as_ref()).await?;
         let (id, lines) = match self.adoptable(&image) {
-            Some(id) => {
-                self.task
-                    .held
-                    .say(format!("container {} of an earlier attempt runs already; going on with it", short(&id)));
-                (id, Some(ADOPTED_LINES))
+            Some(seen) => {
+                let whose = if self.task.is_own(seen) { "" } else { " of an earlier attempt" };
+                self.task.held.say(format!("container {}{whose} runs already; going on with it", short(&seen.id)));
+                (seen.id.clone(), Some(ADOPTED_LINES))
             }
             None => (self.make(&image).await?, None),
         };
@@ -83,12 +82,12 @@ impl<'a> Replacement<'a> {
     }
 
     /// The running container of an earlier attempt, if it is exactly what this attempt would make.
-    fn adoptable(&self, image: &LocalImage) -> Option<String> {
+    fn adoptable(&self, image: &LocalImage) -> Option<&Seen> {
         let spec = super::spec(self.work);
         let fits = |seen: &&Seen| {
             seen.life.is_live() && seen.image == image.id && seen.labels.get(labels::SPEC) == Some(&spec)
         };
-        self.own.iter().find(fits).map(|seen| seen.id.clone())
+        self.own.iter().find(fits)
     }
 
     async fn make(&mut self, image: &LocalImage) -> Result<String, Stop> {
