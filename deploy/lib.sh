@@ -138,10 +138,16 @@ start_engine() {
 # remove_engine FOLDER RUN: the data and the sockets of an engine that has ended, also of one that was killed and
 # left containers, their shims and mounts behind.
 remove_engine() {
-  local folder=$1 run=$2 pid mount
+  local folder=$1 run=$2 containers pid mount id
+  containers=$(as_root ls "$folder/containers" 2>/dev/null || true)
   # What belongs to an engine names its folders on its command line.
   for pid in $(pgrep -f -- "(-root|-address|-config|-state|-workdir)[ =]($folder|$run)/" || true); do
     [ "$pid" = $$ ] || as_root kill -KILL "$pid" 2>/dev/null || true
+  done
+  # Without their shims containers would run on; their groups have their ids.
+  for id in $containers; do
+    find /sys/fs/cgroup -path "*$id*" -name cgroup.procs -exec cat {} + 2>/dev/null | sort -u |
+      while read -r pid; do as_root kill -KILL "$pid" 2>/dev/null || true; done
   done
   # The innermost mounts first.
   awk '{print $5}' /proc/self/mountinfo | sort -r | while read -r mount; do

@@ -58,7 +58,9 @@ pub struct Keyring {
 impl Keyring {
     /// The key that belongs to the database. It is made if neither the file nor the database knows of one.
     pub async fn of(path: &Path, store: &Store) -> Result<Self, KeyringError> {
-        if !path.exists() && store.setting(CHECK).await?.is_some() {
+        // In this order: a service that starts at the same time makes the file before it binds the database to it.
+        let bound = store.setting(CHECK).await?.is_some();
+        if bound && !path.exists() {
             return Err(KeyringError::File {
                 path: path.to_owned(),
                 reason: "it is not there, but the secrets of this database were sealed with it; bring it back"

@@ -7,3 +7,4 @@ mod on_the_bus;
 mod page;
 mod registries;
 mod stage;
+mod together;

@@ -201,7 +201,8 @@ pub fn event(repository: &str, tag: &str, digest: &str) -> Value {
     })
 }
 
-fn nats(folder: &TempDir) -> Result<(Process, Port)> {
+/// A NATS in the folder.
+pub fn nats(folder: &TempDir) -> Result<(Process, Port)> {
     let port = ports::reserve()?;
     let config = folder.path().join("nats.conf");
     let store = folder.path().join("jetstream");
@@ -212,7 +213,8 @@ fn nats(folder: &TempDir) -> Result<(Process, Port)> {
     Ok((nats, port))
 }
 
-fn release(folder: &TempDir, port: &Port, nats: &Port) -> Process {
+/// A release service in the folder, not started.
+pub fn release(folder: &TempDir, port: &Port, nats: &Port) -> Process {
     let path = |name: &str| folder.path().join(name).display().to_string();
     Process::new("release", PathBuf::from(env!("CARGO_BIN_EXE_slipway-release")), folder.path())
         .env("SLIPWAY_NATS_URL", format!("nats://{}", nats.address()))
@@ -226,7 +228,8 @@ fn release(folder: &TempDir, port: &Port, nats: &Port) -> Process {
         .env("SSL_CERT_DIR", "/dev/null")
 }
 
-async fn ready(api: &Client) {
+/// Waits until it is usable.
+pub async fn ready(api: &Client) {
     wait::until("the release service is ready", || async {
         match api.request(Method::GET, "/readyz").send().await {
             Ok(answer) if answer.status() == StatusCode::OK => Ok(()),

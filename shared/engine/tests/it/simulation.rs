@@ -11,8 +11,10 @@ mod moves;
 mod shrink;
 
 use std::{
+    cell::Cell,
     fmt::Write,
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Once,
 };
 
 use slipway_domain::event::Entry;
@@ -66,16 +68,30 @@ fn told(case: &Case) -> String {
     text
 }
 
+/// Whether panics of this thread are shown; other tests may run beside it.
+fn quietly(quiet: bool) {
+    static HOOK: Once = Once::new();
+    thread_local!(static QUIET: Cell<bool> = const { Cell::new(false) });
+    HOOK.call_once(|| {
+        let shown = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !QUIET.get() {
+                shown(info);
+            }
+        }));
+    });
+    QUIET.set(quiet);
+}
+
 /// Runs a case; if it goes wrong, panics with the shortest one that does.
 fn must_hold(name: &str, case: Case) {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
+    quietly(true);
     let failure = wrong(&case).map(|_| {
         let whole = std::env::var("SLIPWAY_SIM_SHRINK").is_ok_and(|v| v == "no");
         let case = if whole { case } else { shortest(case) };
         (wrong(&case).unwrap_or_default(), told(&case))
     });
-    std::panic::set_hook(hook);
+    quietly(false);
     if let Some((problem, story)) = failure {
         panic!("{name}: {problem}\nthe shortest case that fails:\n{story}");
     }
