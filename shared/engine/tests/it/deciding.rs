@@ -313,6 +313,8 @@ fn a_scheduled_deployment_waits_for_its_time_and_lets_others_pass() {
     assert_eq!(world.due(second), ["a@worker"], "it does not wait for what is not due");
     world.log.seconds = 60;
     assert!(world.due(first).is_empty(), "the other holds the lane");
+    let third = world.log.request(request("z", "steps:\n  - {name: a, wait: 0s}", targets(1, 1)));
+    assert!(world.due(third).is_empty(), "and lets nobody pass who could start at once");
     world.succeed(second, "a@worker");
     assert_eq!(world.due(first), ["a@worker", "c@worker"]);
 }
