@@ -16,6 +16,7 @@ use std::{
 };
 
 use anyhow::{Result, bail};
+use tempfile::TempDir;
 
 use self::{faults::Faults, real::Real, story::Story};
 use crate::{
@@ -24,6 +25,8 @@ use crate::{
     stack::{Stack, Wanted},
 };
 
+/// The file of the journal, in the story's folder.
+const JOURNAL: &str = "journal";
 const DEPLOYMENTS: &str = "SLIPWAY_CHAOS_DEPLOYMENTS";
 
 /// What to do.
@@ -147,71 +150,98 @@ impl std::fmt::Display for Report {
 
 /// The whole story on a stack of its own. Errs when a deployment is never over; broken promises are in the report.
 pub async fn run(plan: Plan) -> Result<Report> {
-    let slack = LocalSlack::start().await?;
-    let folder = tempfile::tempdir()?;
-    let journal = folder.path().join("journal");
-    std::fs::write(&journal, "")?;
-    let simulate = Simulate { duration: "50ms..800ms", failures: 8, seed: plan.seed };
-    let mut wanted = wanted(simulate, &slack, folder.path(), &journal)?;
-    if plan.real {
-        wanted.variables.clear();
-    }
-    let mut stack = Stack::start_with(wanted).await?;
-    let real = match plan.real {
-        true => Some(Real::start(folder.path(), &stack.id).await?),
-        false => None,
-    };
-    let story = Story::prepare(&mut stack, plan, real.as_ref()).await?;
-    let began = Instant::now();
+    let mut scene = Scene::start(plan).await?;
     let mut faults = Faults::new(plan);
-    let people = story.people();
-    tokio::pin!(people);
-    let over = tokio::select! {
-        result = faults.rage(&mut stack) => {
-            result?;
-            false
+    let seconds = scene.play(&mut faults).await?;
+    scene.report(faults, seconds).await
+}
+
+/// Everything that takes part.
+struct Scene {
+    plan: Plan,
+    story: Story,
+    real: Option<Real>,
+    stack: Stack,
+    folder: TempDir,
+    _slack: LocalSlack,
+}
+
+impl Scene {
+    async fn start(plan: Plan) -> Result<Self> {
+        let slack = LocalSlack::start().await?;
+        let folder = tempfile::tempdir()?;
+        let journal = folder.path().join(JOURNAL);
+        std::fs::write(&journal, "")?;
+        let simulate = Simulate { duration: "50ms..800ms", failures: 8, seed: plan.seed };
+        let mut wanted = wanted(simulate, &slack, folder.path(), &journal)?;
+        if plan.real {
+            wanted.variables.clear();
         }
-        over = &mut people => {
-            over?;
-            true
-        }
-    };
-    let raged = began.elapsed();
-    faults.end(&mut stack).await?;
-    if !over {
-        match tokio::time::timeout(plan.patience, people).await {
-            Ok(over) => over?,
-            Err(_) => bail!(
-                "not over {} s after the last fault: {:#?}\n{}\n{}",
-                plan.patience.as_secs(),
-                story.open().await,
-                stack.tails(),
-                real.as_ref().map(Real::tail).unwrap_or_default()
-            ),
-        }
+        let mut stack = Stack::start_with(wanted).await?;
+        let real = match plan.real {
+            true => Some(Real::start(folder.path(), &stack.id).await?),
+            false => None,
+        };
+        let story = Story::prepare(&mut stack, plan, real.as_ref()).await?;
+        Ok(Self { plan, story, real, stack, folder, _slack: slack })
     }
-    let seconds = (raged.as_secs_f64(), began.elapsed().as_secs_f64());
-    let outcomes = story.outcomes().await?;
-    let outputs = stack.outputs().into_iter().chain([("journal".to_owned(), std::fs::read_to_string(&journal)?)]);
-    let told_secrets = outputs.filter(|(_, text)| text.contains(story::CANARY)).map(|(name, _)| name).collect();
-    let journal = match &real {
-        Some(real) => real.journal().await?,
-        None => Journal::read(&journal)?,
-    };
-    let history = history::read(&stack).await?;
-    let violations = history::check(&history, &journal);
-    let broken: BTreeSet<_> = violations.iter().map(|violation| violation.deployment).collect();
-    Ok(Report {
-        traces: broken.into_iter().map(|id| history::told(&history, &journal, id)).collect(),
-        misprojected: story.misprojected(&history).await?,
-        told_secrets,
-        violations,
-        figures: history::figures(&history, &journal),
-        faults: faults.done,
-        deaths: faults.deaths,
-        outcomes,
-        seconds,
-    })
+
+    /// Seconds until the last fault, and until the last deployment was over.
+    async fn play(&mut self, faults: &mut Faults) -> Result<(f64, f64)> {
+        let began = Instant::now();
+        let people = self.story.people();
+        tokio::pin!(people);
+        let over = tokio::select! {
+            result = faults.rage(&mut self.stack) => {
+                result?;
+                false
+            }
+            over = &mut people => {
+                over?;
+                true
+            }
+        };
+        let raged = began.elapsed();
+        faults.end(&mut self.stack).await?;
+        if !over {
+            match tokio::time::timeout(self.plan.patience, people).await {
+                Ok(over) => over?,
+                Err(_) => bail!(
+                    "not over {} s after the last fault: {:#?}\n{}\n{}",
+                    self.plan.patience.as_secs(),
+                    self.story.open().await,
+                    self.stack.tails(),
+                    self.real.as_ref().map(Real::tail).unwrap_or_default()
+                ),
+            }
+        }
+        Ok((raged.as_secs_f64(), began.elapsed().as_secs_f64()))
+    }
+
+    async fn report(&self, faults: Faults, seconds: (f64, f64)) -> Result<Report> {
+        let outcomes = self.story.outcomes().await?;
+        let file = self.folder.path().join(JOURNAL);
+        let outputs = self.stack.outputs().into_iter().chain([("journal".to_owned(), std::fs::read_to_string(&file)?)]);
+        let told_secrets = outputs.filter(|(_, text)| text.contains(story::CANARY)).map(|(name, _)| name).collect();
+        let journal = match &self.real {
+            Some(real) => real.journal().await?,
+            None => Journal::read(&file)?,
+        };
+        let history = history::read(&self.stack).await?;
+        let violations = history::check(&history, &journal);
+        let broken: BTreeSet<_> = violations.iter().map(|violation| violation.deployment).collect();
+        Ok(Report {
+            traces: broken.into_iter().map(|id| history::told(&history, &journal, id)).collect(),
+            misprojected: self.story.misprojected(&history).await?,
+            told_secrets,
+            violations,
+            figures: history::figures(&history, &journal),
+            faults: faults.done,
+            deaths: faults.deaths,
+            outcomes,
+            seconds,
+        })
+    }
 }
 
 /// Two planners, and two executors that serve the same targets and share a journal.
