@@ -71,10 +71,15 @@ impl Process {
 
     /// Sends a signal, such as `STOP`; nothing if it does not run.
     pub async fn signal(&self, signal: &str) -> Result<()> {
-        if let Some(pid) = self.child.as_ref().and_then(Child::id) {
+        if let Some(pid) = self.id() {
             Command::new("kill").arg(format!("-{signal}")).arg(pid.to_string()).status().await?;
         }
         Ok(())
+    }
+
+    /// The process id while it lives.
+    pub fn id(&self) -> Option<u32> {
+        self.child.as_ref().and_then(Child::id)
     }
 
     /// Whether it was started and has not ended.
@@ -95,11 +100,6 @@ impl Process {
                 Ok(None)
             }
         }
-    }
-
-    /// Its process id while it runs.
-    pub fn id(&self) -> Option<u32> {
-        self.child.as_ref().and_then(Child::id)
     }
 
     /// Its name.

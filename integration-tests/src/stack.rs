@@ -35,6 +35,8 @@ pub struct Wanted {
     pub variables: Vec<(String, String)>,
     /// More environment variables for the notifier.
     pub notifier: Vec<(String, String)>,
+    /// More targets that every executor serves, by names that are not made unique. NATS then lets executors serve any.
+    pub targets: Vec<String>,
 }
 
 /// A running stack. Dropped, its processes are killed and its folder is removed.
@@ -77,7 +79,8 @@ impl Stack {
                 ports.insert(name.to_owned(), ports::reserve()?);
             }
         }
-        let (nats, nats_more) = nats_processes(&folder, &ports, (&executors, &planners), &id, &wanted).await?;
+        let only = wanted.targets.is_empty().then_some(id.as_str());
+        let (nats, nats_more) = nats_processes(&folder, &ports, (&executors, &planners), only, &wanted).await?;
         let admin = Client::new(format!("http://{}", ports["release"].address()), None);
         let mut stack = Self { services: BTreeMap::new(), registry: None, id, folder, admin, nats, nats_more, ports };
         stack.nats.start()?;
@@ -113,7 +116,7 @@ impl Stack {
                 ("SLIPWAY_ADMIN_TOKEN_FILE", self.path("admin.token").display().to_string()),
             ],
             "executor" => vec![
-                ("SLIPWAY_TARGETS", self.target_names().join(",")),
+                ("SLIPWAY_TARGETS", [self.target_names(), wanted.targets.clone()].concat().join(",")),
                 ("SLIPWAY_WORKER", "true".to_owned()),
                 ("SLIPWAY_WORKER_DOCKER", settings::docker()),
                 ("SLIPWAY_STATE_DIR", self.path(&format!("state-{name}")).display().to_string()),
@@ -275,19 +278,23 @@ impl Stack {
     }
 }
 
-/// One server, or the three of a cluster: the first, and the others by name.
+/// One server, or the three of a cluster: the first, and the others by name. With the id of the stack, executors may
+/// serve the targets of that stack only.
 async fn nats_processes(
     folder: &TempDir,
     ports: &BTreeMap<String, Port>,
     (executors, planners): (&[String], &[String]),
-    id: &str,
+    id: Option<&str>,
     wanted: &Wanted,
 ) -> Result<(Process, BTreeMap<String, Process>)> {
     let out = folder.path().join("nats");
     let (out_text, listen) = (out.display().to_string(), ports["nats"].address());
     let slipway = settings::own("slipway");
     let mut arguments = vec!["nats", "init", "--dir", &out_text, "--listen", &listen];
-    let rights = |executor: &String| format!("{executor}=staging-01-{id},web-01-{id},web-02-{id},worker");
+    let rights = |executor: &String| match id {
+        Some(id) => format!("{executor}=staging-01-{id},web-01-{id},web-02-{id},worker"),
+        None => executor.clone(),
+    };
     let executors: Vec<String> = executors.iter().map(rights).collect();
     for executor in &executors {
         arguments.extend(["--executor", executor.as_str()]);

@@ -13,14 +13,20 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use slipway_bus::Bus;
-use slipway_service::{ops, program, readiness::Readiness};
+use slipway_service::{
+    ops,
+    program::{self, Threads},
+    readiness::Readiness,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{settings::Settings, steps::Steps};
 
 fn main() -> ExitCode {
     let settings = Settings::parse();
-    program::main("slipway-executor", settings.command, &settings.effective(), |shutdown| run(settings, shutdown))
+    program::main("slipway-executor", Threads::Many, settings.command, &settings.effective(), |shutdown| {
+        run(settings, shutdown)
+    })
 }
 
 async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {

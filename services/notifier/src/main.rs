@@ -22,7 +22,11 @@ use anyhow::Context as _;
 use clap::Parser;
 use slipway_bus::{Bus, BusConfig, BusError};
 use slipway_domain::{name::TargetName, presence::Role};
-use slipway_service::{Command, ops, program, readiness::Readiness};
+use slipway_service::{
+    Command, ops,
+    program::{self, Threads},
+    readiness::Readiness,
+};
 use slipway_worker::WorkerConfig;
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -50,7 +54,7 @@ struct Cli {
 
 fn main() -> ExitCode {
     let Cli { command, settings } = Cli::parse();
-    program::main("slipway-notifier", command, &settings.redacted(), |shutdown| run(settings, shutdown))
+    program::main("slipway-notifier", Threads::One, command, &settings.redacted(), |shutdown| run(settings, shutdown))
 }
 
 /// Serves until shutdown, or until one part can not go on.

@@ -3,8 +3,10 @@
 //! It has no database and no state of its own: killed at any moment, it reads the log again and goes
 //! on. Any number of planners may run; the log's compare-and-set lets one of them win each decision.
 
+mod agenda;
 mod appends;
 mod clock;
+mod contacts;
 mod leases;
 mod planner;
 mod rings;
@@ -16,7 +18,11 @@ use anyhow::Context as _;
 use clap::Parser;
 use slipway_bus::{Bus, BusConfig};
 use slipway_domain::presence::Role;
-use slipway_service::{Command, ops, program, readiness::Readiness};
+use slipway_service::{
+    Command, ops,
+    program::{self, Threads},
+    readiness::Readiness,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::Settings;
@@ -33,7 +39,7 @@ struct Cli {
 
 fn main() -> ExitCode {
     let Cli { command, settings } = Cli::parse();
-    program::main("slipway-planner", command, &settings.redacted(), |shutdown| run(settings, shutdown))
+    program::main("slipway-planner", Threads::One, command, &settings.redacted(), |shutdown| run(settings, shutdown))
 }
 
 async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {

@@ -1,9 +1,6 @@
 //! The planner's loop: fold, decide, append, ring. It takes no input but the log, presence and time.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -16,10 +13,10 @@ use slipway_domain::{
     presence::{LEASE_SECS, Role},
 };
 use slipway_engine::{
-    Decision, State, decide,
-    decide::{Events, wake},
-    due,
-    order::doorbell,
+    Decision, State,
+    decide::{Events, News, decide_about, wake_about},
+    due, expire_adoptable,
+    order::{doorbell, is_due},
 };
 use slipway_service::{failpoint, readiness::Readiness, telemetry};
 use tokio::{sync::mpsc, time::Instant};
@@ -30,8 +27,10 @@ use tokio_util::{
 use tracing::Instrument as _;
 
 use crate::{
+    agenda::Agenda,
     appends::{Answer, Appends},
     clock::Clock,
+    contacts::{ASK_EVERY, Contacts, SILENCE},
     leases::Leases,
     rings::{Caller, Rings},
 };
@@ -58,7 +57,7 @@ pub async fn run(bus: Bus, id: HolderName, readiness: Readiness, shutdown: Cance
     let mut planner = Planner::new(bus, id, presence, target);
     planner.report(&readiness);
     let mut batch = Vec::with_capacity(BATCH);
-    let mut tick = tokio::time::interval(TICK);
+    let (mut tick, mut ask) = (tokio::time::interval(TICK), tokio::time::interval(ASK_EVERY));
     loop {
         let next = planner.next_time();
         tokio::select! {
@@ -72,7 +71,9 @@ pub async fn run(bus: Bus, id: HolderName, readiness: Readiness, shutdown: Cance
             }
             answer = planner.appends.answer() => planner.answered(answer),
             event = planner.presence.next() => planner.heard(event),
+            heard = planner.contacts.answer() => planner.contacts.heard(heard),
             _ = tick.tick() => planner.look_around(),
+            _ = ask.tick() => planner.ask_holders(),
             () = tokio::time::sleep_until(next) => {}
         }
         planner.act();
@@ -98,20 +99,21 @@ struct Planner {
     /// The planners that are alive, and when they were heard; this one always is.
     planners: BTreeMap<HolderName, Instant>,
     leases: Leases,
+    contacts: Contacts,
     appends: Appends,
     rings: Rings,
     ringing: TaskTracker,
     /// The end of the log as it was at the start; nothing is decided before it is reached.
     target: u64,
     /// Deployments to look at, and when.
-    dirty: HashMap<DeploymentId, Instant>,
-    wakes: HashMap<DeploymentId, DateTime<Utc>>,
+    agenda: Agenda,
 }
 
 impl Planner {
     fn new(bus: Bus, id: HolderName, presence: PresenceWatch, target: u64) -> Self {
         Self {
             appends: Appends::new(bus.clone(), id.clone()),
+            contacts: Contacts::new(bus.clone()),
             bus,
             planners: BTreeMap::from([(id.clone(), Instant::now())]),
             id,
@@ -122,8 +124,7 @@ impl Planner {
             rings: Rings::default(),
             ringing: TaskTracker::new(),
             target,
-            dirty: HashMap::new(),
-            wakes: HashMap::new(),
+            agenda: Agenda::default(),
         }
     }
 
@@ -137,7 +138,7 @@ impl Planner {
             if self.is_caught_up() { Ok(()) } else { Err(format!("reading the log up to {}", self.target)) },
         );
         metrics::gauge!("slipway_planner_folded_sequence").set(self.state.head() as f64);
-        metrics::gauge!("slipway_planner_deployments").set(self.state.deployments().count() as f64);
+        metrics::gauge!("slipway_planner_deployments").set(self.state.deployments().len() as f64);
     }
 
     fn fold(&mut self, entry: Result<Recorded, BusError>) -> anyhow::Result<()> {
@@ -155,6 +156,7 @@ impl Planner {
         self.clock.observe(recorded.at);
         if let Actor::Holder { name, .. } = recorded.entry.actor() {
             self.leases.wrote(name, recorded.at);
+            self.contacts.lives(name);
         }
         let applied = self.state.apply(&recorded);
         metrics::counter!("slipway_planner_entries_total").increment(1);
@@ -173,18 +175,18 @@ impl Planner {
         for id in applied.touched {
             if !self.is_caught_up() && old(&self.state, id) {
                 self.state.forget(id);
-                self.dirty.remove(&id);
+                self.agenda.leave(id);
             } else {
-                self.touch(id);
+                self.touch(id, News::of(&recorded, id));
             }
         }
         Ok(())
     }
 
     /// Something about a deployment is new: look at it now, or a little later if it is another planner's.
-    fn touch(&mut self, id: DeploymentId) {
+    fn touch(&mut self, id: DeploymentId, news: News) {
         let at = if self.is_mine(id) { Instant::now() } else { Instant::now() + OTHERS_SHARE };
-        self.dirty.entry(id).and_modify(|known| *known = at.min(*known)).or_insert(at);
+        self.agenda.touch(id, at, news);
     }
 
     fn is_mine(&self, id: DeploymentId) -> bool {
@@ -193,13 +195,13 @@ impl Planner {
     }
 
     fn answered(&mut self, (address, answer): Answer) {
-        let id = address.deployment();
+        let (id, news) = (address.deployment(), News::at(&address));
         self.appends.answered(address, &answer, self.state.head());
         match answer {
-            Ok(_) => self.touch(id),
+            Ok(_) => self.touch(id, news),
             Err(error) => {
                 tracing::error!(%error, deployment.id = %id, "a decision could not be written; it is tried again");
-                self.dirty.insert(id, Instant::now() + TICK);
+                self.agenda.touch(id, Instant::now() + TICK, News::All);
             }
         }
     }
@@ -214,6 +216,7 @@ impl Planner {
                 {
                     tracing::info!(planner = %presence.id, "shares the work");
                 }
+                self.contacts.lives(&presence.id);
                 let came = self.leases.heard(&presence, self.presence.last_at());
                 if !came.is_empty() {
                     // A new boot proves the old process dead: what that one held goes on at once.
@@ -231,7 +234,10 @@ impl Planner {
                 self.write(decisions);
             }
             PresenceEvent::Drained => self.leases.listen(),
-            PresenceEvent::Lost => self.leases.deaf(),
+            PresenceEvent::Lost => {
+                self.leases.deaf();
+                self.contacts.forget();
+            }
         }
     }
 
@@ -239,7 +245,22 @@ impl Planner {
     fn look_around(&mut self) {
         self.look_at_leases();
         if let Some(now) = self.clock.now().filter(|_| self.is_caught_up() && self.state.holds_back()) {
-            self.state.startable(now).into_iter().for_each(|id| self.touch(id));
+            self.state.startable(now).into_iter().for_each(|id| self.touch(id, News::shared()));
+        }
+    }
+
+    fn ask_holders(&mut self) {
+        if self.is_caught_up() {
+            self.contacts.ask(self.state.holders());
+        }
+    }
+
+    /// What others can adopt of holders whose connection is gone.
+    fn look_at_contacts(&mut self) {
+        for holder in self.contacts.take_gone(Instant::now()) {
+            let reason = format!("its executor's connection is gone for {} s", SILENCE.as_secs());
+            let decisions = expire_adoptable(&self.state, &holder, &reason);
+            self.write(decisions);
         }
     }
 
@@ -255,32 +276,36 @@ impl Planner {
     /// Decides and rings for every deployment whose time has come.
     fn act(&mut self) {
         let Some(now) = self.clock.now().filter(|_| self.is_caught_up()) else { return };
-        let woken: Vec<_> = self.wakes.iter().filter(|(_, at)| **at <= now).map(|(id, _)| *id).collect();
-        for id in woken {
-            self.wakes.remove(&id);
-            self.touch(id);
+        self.look_at_contacts();
+        while let Some(id) = self.agenda.next_woken(now) {
+            self.touch(id, News::All);
         }
         let instant = Instant::now();
-        let due_now: Vec<_> = self.dirty.iter().filter(|(_, at)| **at <= instant).map(|(id, _)| *id).collect();
-        for id in due_now {
-            self.dirty.remove(&id);
-            self.look_at(id, now);
+        while let Some((id, news)) = self.agenda.next_due(instant) {
+            self.look_at(id, news, now);
         }
         for caller in self.rings.take(Instant::now()) {
             self.ring(caller);
         }
     }
 
-    fn look_at(&mut self, id: DeploymentId, now: DateTime<Utc>) {
-        let decisions = decide(&self.state, id, now);
+    fn look_at(&mut self, id: DeploymentId, news: News, now: DateTime<Utc>) {
+        // What stops a deployment stops all its tasks.
+        let news = if self.state.get(id).is_some_and(|d| d.is_running()) { news } else { News::All };
+        let decisions = decide_about(&self.state, id, &news, now);
         self.write(decisions);
-        self.rings.update(id, due(&self.state, id), Instant::now());
-        match wake(&self.state, id) {
-            Some(at) => {
-                self.wakes.insert(id, at);
+        let wake = wake_about(&self.state, id, &news);
+        match news {
+            News::All => {
+                self.rings.update(id, due(&self.state, id), Instant::now());
+                self.agenda.wake_at(id, wake);
             }
-            None => {
-                self.wakes.remove(&id);
+            News::Tasks(keys) => {
+                for key in keys {
+                    let due = is_due(&self.state, id, &key);
+                    self.rings.set((id, key), due, Instant::now());
+                }
+                self.agenda.wake_also_at(id, wake);
             }
         }
         if let Some(end) = self.state.get(id).and_then(|d| d.end.as_ref()) {
@@ -339,11 +364,14 @@ impl Planner {
     fn next_time(&self) -> Instant {
         let far = Instant::now() + Duration::from_secs(3600);
         let wake = self.clock.now().and_then(|now| {
-            let first = self.wakes.values().min()?;
-            Some(Instant::now() + (*first - now).to_std().unwrap_or_default())
+            let first = self.agenda.next_wake()?;
+            Some(Instant::now() + (first - now).to_std().unwrap_or_default())
         });
-        let dirty = self.dirty.values().min().copied();
-        [wake, dirty, self.rings.next()].into_iter().flatten().min().unwrap_or(far)
+        [wake, self.agenda.next_look(), self.rings.next(), self.contacts.next()]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(far)
     }
 }
 

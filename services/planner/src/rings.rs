@@ -53,6 +53,26 @@ impl Rings {
         }
     }
 
+    /// Whether one task is due now: a new one rings at `first`, one that is no longer due stops.
+    pub fn set(&mut self, caller: Caller, due: bool, first: Instant) {
+        match (self.callers.contains_key(&caller), due) {
+            (false, true) => {
+                self.by_deployment.entry(caller.0).or_default().insert(caller.1.clone());
+                self.insert(caller, first, FIRST);
+            }
+            (true, false) => {
+                self.remove(&caller);
+                if let Some(keys) = self.by_deployment.get_mut(&caller.0) {
+                    keys.remove(&caller.1);
+                    if keys.is_empty() {
+                        self.by_deployment.remove(&caller.0);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// Takes what is to be rung now, and sets when to ring it again.
     pub fn take(&mut self, now: Instant) -> Vec<Caller> {
         let mut callers = Vec::new();
@@ -74,8 +94,8 @@ impl Rings {
     /// Somebody who serves these targets has just come: ring for them at once.
     pub fn hurry(&mut self, targets: &[TargetName]) {
         let now = Instant::now();
-        let callers: Vec<Caller> =
-            self.callers.keys().filter(|(_, key)| targets.contains(&key.target)).cloned().collect();
+        let numbers = targets.iter().filter_map(|target| self.by_target.get(target)).flatten();
+        let callers: Vec<Caller> = numbers.filter_map(|number| self.order.get(number)).cloned().collect();
         for caller in callers {
             self.remove(&caller);
             self.insert(caller, now, FIRST);
@@ -111,6 +131,9 @@ impl Rings {
             self.order.remove(&ring.number);
             if let Some(numbers) = self.by_target.get_mut(&caller.1.target) {
                 numbers.remove(&ring.number);
+                if numbers.is_empty() {
+                    self.by_target.remove(&caller.1.target);
+                }
             }
         }
     }
@@ -138,6 +161,12 @@ mod tests {
         assert_eq!(rings.take(Instant::now()).len(), 1);
         rings.update(id, Vec::new(), start);
         assert_eq!(rings.next(), None);
+        rings.set((id, key.clone()), true, start);
+        rings.set((id, key.clone()), true, start + FIRST);
+        assert_eq!(rings.take(start), vec![(id, key.clone())], "a known one keeps its time");
+        rings.set((id, key.clone()), false, start);
+        assert_eq!(rings.next(), None);
+        assert!(rings.by_deployment.is_empty() && rings.by_target.is_empty());
     }
 
     #[test]

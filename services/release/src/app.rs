@@ -1,6 +1,6 @@
 //! What every part of the release service shares.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use slipway_bus::Bus;
 use slipway_domain::{manifest::Feed, name::SecretName, secret::SecretRef};
@@ -25,6 +25,8 @@ pub struct App {
     pub bus: Bus,
     /// The database.
     pub store: Store,
+    /// The manifests as they were read last, and after how many changes.
+    pub world: Mutex<Option<(u64, Arc<World>)>>,
     /// Seals and opens secrets.
     pub keyring: Keyring,
     /// The log, folded.
@@ -45,8 +47,18 @@ pub struct App {
 
 impl App {
     /// Every stored manifest.
-    pub async fn world(&self) -> Result<World, Problem> {
-        Ok(World::of(self.store.all_manifests().await?))
+    pub async fn world(&self) -> Result<Arc<World>, Problem> {
+        let changes = self.store.manifest_changes().await?;
+        if let Some(world) = self.read_world().filter(|(read_at, _)| *read_at == changes) {
+            return Ok(world.1);
+        }
+        let world = Arc::new(World::of(self.store.all_manifests().await?));
+        *self.world.lock().unwrap_or_else(PoisonError::into_inner) = Some((changes, world.clone()));
+        Ok(world)
+    }
+
+    fn read_world(&self) -> Option<(u64, Arc<World>)> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The newest value of a secret.

@@ -25,13 +25,20 @@ mod story;
 mod web;
 mod world;
 
-use std::{process::ExitCode, sync::Arc};
+use std::{
+    process::ExitCode,
+    sync::{Arc, Mutex},
+};
 
 use anyhow::Context as _;
 use clap::Parser as _;
 use slipway_bus::{Bus, BusConfig};
 use slipway_domain::{name::HolderName, presence::Role};
-use slipway_service::{ops, program, readiness::Readiness};
+use slipway_service::{
+    ops,
+    program::{self, Threads},
+    readiness::Readiness,
+};
 use slipway_store::Store;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -43,7 +50,7 @@ use crate::{
 
 fn main() -> ExitCode {
     let Cli { command, settings } = Cli::parse();
-    program::main("slipway-release", command, &settings.effective(), |shutdown| run(settings, shutdown))
+    program::main("slipway-release", Threads::Many, command, &settings.effective(), |shutdown| run(settings, shutdown))
 }
 
 async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
@@ -87,6 +94,7 @@ async fn start(settings: Settings, shutdown: CancellationToken) -> anyhow::Resul
     let bus = Bus::connect(&config).await?;
     bus.ensure_streams(settings.nats.replicas).await?;
     Ok(Arc::new(App {
+        world: Mutex::default(),
         settings,
         bus,
         store,

@@ -16,13 +16,18 @@ use slipway_domain::{api::DeploymentView, event::Recorded, id::DeploymentId};
 use slipway_engine::{State, view};
 use slipway_service::failpoint;
 use slipway_store::{Batch, DeploymentChange, Projected};
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{app::Shared, problem::Problem};
 
 /// Most messages that one transaction takes.
 const BATCH: usize = 500;
+/// Least time from one transaction to the next: what comes quickly is written together, what comes alone at once.
+const REST: Duration = Duration::from_millis(20);
 /// How long a reader waits for a sequence.
 const WAIT: Duration = Duration::from_secs(5);
 const FIRST_RETRY: Duration = Duration::from_millis(200);
@@ -123,7 +128,7 @@ pub async fn run(app: Shared, shutdown: CancellationToken) -> Result<(), FoldErr
     let result = loop {
         tokio::select! {
             () = shutdown.cancelled() => break Ok(()),
-            received = messages.recv_many(&mut batch, BATCH) => {
+            received = projector.rested(messages.recv_many(&mut batch, BATCH)) => {
                 if received == 0 {
                     break Ok(());
                 }
@@ -170,6 +175,8 @@ struct Projector {
     goal: u64,
     /// Views of unfinished deployments as the rows have them.
     written: HashMap<DeploymentId, DeploymentView>,
+    /// When the last transaction ended.
+    wrote: Option<Instant>,
 }
 
 impl Projector {
@@ -184,7 +191,15 @@ impl Projector {
         if goal < offset {
             return Err(FoldError::Regression { seen: offset, found: format!("but the log ends at {goal}") });
         }
-        Ok(Self { app, offset, last_seen, goal, written: HashMap::new() })
+        Ok(Self { app, offset, last_seen, goal, written: HashMap::new(), wrote: None })
+    }
+
+    /// What comes once the time between two transactions is over.
+    async fn rested<T>(&self, next: impl Future<Output = T>) -> T {
+        if let Some(wrote) = self.wrote {
+            tokio::time::sleep_until(wrote + REST).await;
+        }
+        next.await
     }
 
     /// Takes in messages: memory first, then rows, then whoever waits.
@@ -255,6 +270,7 @@ impl Projector {
             }
         }
         self.offset = to;
+        self.wrote = Some(Instant::now());
         for view in views {
             if view.summary.finished_at.is_some() {
                 self.written.remove(&view.summary.id);

@@ -10,6 +10,7 @@ use std::{
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerError, jetstream};
 use slipway_domain::presence::Role;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::{BusError, denial::Denials};
 
@@ -19,6 +20,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const API_TIMEOUT: Duration = Duration::from_secs(5);
 const FIRST_EVENT: Duration = Duration::from_secs(1);
 const FIRST_RETRY: Duration = Duration::from_millis(100);
+const FIRST_RECONNECT: Duration = Duration::from_millis(5);
+const LAST_RECONNECT: Duration = Duration::from_millis(500);
 const LAST_RETRY: Duration = Duration::from_secs(2);
 const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
@@ -233,10 +236,18 @@ fn options(config: &BusConfig, credentials: &Credentials, signals: Arc<Signals>)
         .ping_interval(PING)
         .connection_timeout(CONNECT_TIMEOUT)
         .max_reconnects(None)
+        .reconnect_delay_callback(reconnect_pause)
         .event_callback(move |event| {
             let signals = signals.clone();
             async move { signals.hear(&event) }
         }))
+}
+
+/// Pause before so many attempts in a row. Short, since everything waits for NATS; not the same for all who wait.
+fn reconnect_pause(attempts: usize) -> Duration {
+    let doubled = FIRST_RECONNECT * 2_u32.saturating_pow(u32::try_from(attempts.min(16)).unwrap_or(16));
+    let jitter = Uuid::new_v4().as_bytes()[0];
+    doubled.min(LAST_RECONNECT).mul_f32(0.75 + f32::from(jitter) / 1024.0)
 }
 
 impl Signals {
@@ -281,6 +292,13 @@ mod tests {
         assert!(parse_version("2.9.10").unwrap() < OLDEST);
         assert!(parse_version("2.14.0").unwrap() >= OLDEST);
         assert!(parse_version("3.0.0-RC.1").unwrap() >= OLDEST);
+    }
+
+    #[test]
+    fn pauses_before_reconnecting_grow_to_half_a_second() {
+        let longest = |attempts| (0..50).map(|_| reconnect_pause(attempts)).max().unwrap();
+        assert!(longest(0) <= FIRST_RECONNECT && longest(3) > FIRST_RECONNECT * 4);
+        assert!((LAST_RECONNECT / 2..=LAST_RECONNECT).contains(&longest(100)));
     }
 
     #[test]

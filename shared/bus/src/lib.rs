@@ -4,6 +4,7 @@
 //! and the meaning of the server's errors are known here and nowhere else. No rule of the engine
 //! lives here: the bus appends, folds and delivers, others decide.
 
+mod alive;
 mod append;
 mod blob;
 mod connection;
@@ -21,6 +22,7 @@ mod stream;
 pub mod subject;
 mod tail;
 
+pub use alive::{Sign, Signs};
 pub use append::Appended;
 pub use blob::MAX_BLOB;
 pub use connection::{Bus, BusConfig};

@@ -72,6 +72,11 @@ pub(crate) fn cancel(target: &TargetName) -> String {
     format!("cancel.{target}")
 }
 
+/// Where a holder is asked whether it is there.
+pub(crate) fn alive(holder: &HolderName) -> String {
+    format!("alive.{holder}")
+}
+
 /// The key of a process in the presence bucket, as a subject.
 pub(crate) fn presence(role: Role, id: &str) -> String {
     format!("$KV.PRESENCE.{}.{id}", role.as_str())

@@ -2,7 +2,7 @@
 //!
 //! All problems are reported at once. The same request always gives the same plan.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use petgraph::{
     algo::{tarjan_scc, tred},
@@ -241,6 +241,7 @@ fn stable_order(graph: &DiGraph<usize, ()>) -> Vec<NodeIndex> {
 fn check_texts(request: &Request, plan: &Plan, problems: &mut Vec<String>) {
     let before = ancestors(plan);
     let nobody = Vec::new();
+    let snapshots = snapshots(request);
     for (i, planned) in plan.steps.iter().enumerate() {
         let step = &planned.step;
         for package in order::packages(&step.action) {
@@ -259,7 +260,7 @@ fn check_texts(request: &Request, plan: &Plan, problems: &mut Vec<String>) {
         };
         let mut found = BTreeSet::new();
         for target in &targets {
-            let roles = snapshot(request, target).map_or(&nobody, |t| &t.roles);
+            let roles = snapshots.get(target).map_or(&nobody, |t| &t.roles);
             let place = variables::Place {
                 environment: &request.environment,
                 channel: &request.release.channel,
@@ -349,7 +350,7 @@ pub fn ancestors(plan: &Plan) -> Vec<BTreeSet<usize>> {
     all
 }
 
-/// The snapshot of a target; none for pseudo-targets.
-pub fn snapshot<'a>(request: &'a Request, target: &TargetName) -> Option<&'a TargetSnapshot> {
-    request.targets.iter().find(|t| t.name == *target)
+/// The targets of a request by name.
+pub(crate) fn snapshots(request: &Request) -> HashMap<&TargetName, &TargetSnapshot> {
+    request.targets.iter().map(|target| (&target.name, target)).collect()
 }

@@ -2,23 +2,28 @@
 //! sequence makes it void if anything moved meanwhile.
 
 mod advance;
+mod news;
 mod people;
 mod tasks;
+
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use slipway_domain::{
     duration::Span,
     event::{Address, GateEvent, Outcome, PlanEvent, TaskEvent},
     id::DeploymentId,
-    name::HolderName,
+    manifest::{Action, Step},
+    name::{HolderName, NOTIFIER},
 };
 use uuid::Uuid;
 
+pub use news::News;
 pub use tasks::timeout;
 
 use crate::{
     compile,
-    deployment::{CancelRequest, Deployment, TaskState},
+    deployment::{CancelRequest, Deployment, Progress, StepRun, Task, TaskState},
     gate::GateState,
     state::State,
     yielding::may_yield,
@@ -51,6 +56,11 @@ pub enum Events {
 
 /// All that is to be written for one deployment now; at most one append per subject.
 pub fn decide(state: &State, id: DeploymentId, now: DateTime<Utc>) -> Vec<Decision> {
+    decide_about(state, id, &News::All, now)
+}
+
+/// As [`decide`], if nothing else is new since it was last asked.
+pub fn decide_about(state: &State, id: DeploymentId, news: &News, now: DateTime<Utc>) -> Vec<Decision> {
     let Some(deployment) = state.get(id).filter(|d| d.end.is_none() && d.corrupt.is_none()) else { return Vec::new() };
     if deployment.request.rules_version != slipway_domain::release::RULES_VERSION {
         return Vec::new();
@@ -61,8 +71,8 @@ pub fn decide(state: &State, id: DeploymentId, now: DateTime<Utc>) -> Vec<Decisi
         Some(_) if deployment.started_at.is_none() => start(state, deployment, now),
         Some(progress) => {
             people::gates(deployment, progress, now, &mut decisions);
-            people::guidance(deployment, progress, now, &mut decisions);
-            tasks::tasks(deployment, progress, now, &mut decisions);
+            people::guidance(deployment, progress, news, now, &mut decisions);
+            tasks::tasks(deployment, progress, news, now, &mut decisions);
             let plan = advance::advance(state, deployment, progress, now);
             if plan.is_empty() { lane(state, deployment, now) } else { plan }
         }
@@ -129,16 +139,41 @@ pub(crate) fn delta(span: Span) -> TimeDelta {
     TimeDelta::from_std(span.0).unwrap_or(TimeDelta::days(3650))
 }
 
+/// The steps and tasks that something may be new about; tasks that did not begin are left out.
+fn concerned<'a>(progress: &'a Progress, news: &'a News) -> Vec<(&'a Step, &'a StepRun, Vec<&'a Task>)> {
+    let steps = progress.plan.steps.iter().zip(&progress.steps);
+    match news {
+        News::All => steps
+            .filter(|(_, run)| run.counts.begun > 0 || run.announcement.is_some())
+            .map(|(planned, run)| (&planned.step, run, run.under_way().collect()))
+            .collect(),
+        News::Tasks(keys) => {
+            let mut places: BTreeMap<usize, Vec<&Task>> = BTreeMap::new();
+            for key in keys {
+                let Some(i) = progress.position(&key.step) else { continue };
+                let task = progress.steps[i].position(&key.target).map(|place| &progress.steps[i].tasks[place]);
+                places.entry(i).or_default().extend(task.filter(|task| task.takes_place()));
+            }
+            let step = |(i, tasks): (usize, _)| (&progress.plan.steps[i].step, &progress.steps[i], tasks);
+            places.into_iter().map(step).collect()
+        }
+    }
+}
+
 /// The next time at which `decide` may say more although nothing was written.
 pub fn wake(state: &State, id: DeploymentId) -> Option<DateTime<Utc>> {
+    wake_about(state, id, &News::All)
+}
+
+/// As [`wake`], as far as news change it.
+pub fn wake_about(state: &State, id: DeploymentId, news: &News) -> Option<DateTime<Utc>> {
     let deployment = state.get(id).filter(|d| d.end.is_none() && d.corrupt.is_none())?;
     let progress = deployment.progress.as_ref()?;
     if deployment.started_at.is_none() {
         return deployment.request.not_before;
     }
     let mut times = Vec::from_iter(time_is_up(deployment).filter(|_| deployment.cancel.is_none()));
-    for (i, run) in progress.steps.iter().enumerate() {
-        let step = &progress.plan.steps[i].step;
+    for run in &progress.steps {
         match run.any_gate().map(|g| &g.state) {
             Some(GateState::Open { expires, .. }) if !run.rollout.given_up => times.push(*expires),
             _ => {}
@@ -146,31 +181,58 @@ pub fn wake(state: &State, id: DeploymentId) -> Option<DateTime<Utc>> {
         if run.counts.open > 0 {
             times.extend(run.rollout.paused_until());
             if let Some(end) = run.rollout.late_after()
-                && run.tasks.iter().any(|task| task.state == TaskState::Pending)
+                && run.pending().next().is_some()
             {
                 times.push(end + TimeDelta::milliseconds(1));
             }
         }
-        if run.counts.begun > 0 || run.announcement.is_some() {
-            times.extend(run.tasks.iter().chain(&run.announcement).filter_map(|task| match &task.state {
-                TaskState::RetryAt(at, _) => Some(*at),
-                TaskState::Asking(_) => match &task.guidance.state {
-                    GateState::Open { expires, .. } => Some(*expires),
-                    _ => None,
-                },
-                _ => tasks::deadline(step, task),
-            }));
-        }
+    }
+    for (step, run, tasks) in concerned(progress, news) {
+        times.extend(tasks.into_iter().chain(&run.announcement).filter_map(|task| match &task.state {
+            TaskState::RetryAt(at, _) => Some(*at),
+            TaskState::Asking(_) => match &task.guidance.state {
+                GateState::Open { expires, .. } => Some(*expires),
+                _ => None,
+            },
+            _ => tasks::deadline(step, task),
+        }));
     }
     times.into_iter().min()
 }
 
 /// What to write when a holder is gone: its leases end. `alive` is the boot that it runs in now, if any.
 pub fn expire(state: &State, holder: &HolderName, alive: Option<Uuid>, reason: &str) -> Vec<Decision> {
+    expire_of(state, holder, alive, reason, |_, _| true)
+}
+
+/// What to write when a holder's connection is gone, which proves less than silence for the whole lease: the leases end
+/// of work that the next holder adopts, so that nothing happens twice even if the first one lives.
+pub fn expire_adoptable(state: &State, holder: &HolderName, reason: &str) -> Vec<Decision> {
+    expire_of(state, holder, None, reason, is_adoptable)
+}
+
+/// Whether whoever holds the task next finds what the last holder did, and whatever that one still does is harmless. A
+/// message that was posted is not to be found.
+fn is_adoptable(step: &Step, task: &Task) -> bool {
+    let found = match step.action {
+        Action::DockerRun(_) | Action::DockerJob(_) | Action::Sql(_) | Action::Wait(_) | Action::Demo(_) => true,
+        Action::Slack(_) | Action::Approval(_) => false,
+    };
+    found && task.target.as_str() != NOTIFIER
+}
+
+fn expire_of(
+    state: &State,
+    holder: &HolderName,
+    alive: Option<Uuid>,
+    reason: &str,
+    of: impl Fn(&Step, &Task) -> bool,
+) -> Vec<Decision> {
     let mut decisions = Vec::new();
     for (id, key) in state.held_by(holder) {
-        let task = state.get(*id).and_then(|d| d.progress.as_ref()).and_then(|p| p.task(key));
-        let Some(task) = task else { continue };
+        let progress = state.get(*id).and_then(|d| d.progress.as_ref());
+        let Some((progress, i)) = progress.and_then(|p| Some((p, p.position(&key.step)?))) else { continue };
+        let Some(task) = progress.task(key).filter(|task| of(&progress.plan.steps[i].step, task)) else { continue };
         let TaskState::Running { claim, .. } = &task.state else { continue };
         if alive == Some(claim.boot) {
             continue;

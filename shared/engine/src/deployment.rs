@@ -16,7 +16,7 @@ use slipway_domain::{
     manifest::ResultCondition,
     name::{ProjectName, StepName, TargetName},
     plan::Plan,
-    release::{Request, Retries},
+    release::{Request, Retries, TargetSnapshot},
 };
 
 pub use step::StepRun;
@@ -56,6 +56,8 @@ pub struct Deployment {
     pub end: Option<End>,
     /// The impossible fact that stopped it.
     pub corrupt: Option<String>,
+    /// The places of its targets in the request.
+    targets: HashMap<TargetName, usize>,
 }
 
 /// Somebody wants it to stop, or to pause.
@@ -146,7 +148,9 @@ impl Progress {
 impl Deployment {
     /// A deployment as its first event makes it.
     pub fn requested(recorded: &Recorded, request: Request) -> Self {
+        let targets = request.targets.iter().enumerate().map(|(i, target)| (target.name.clone(), i)).collect();
         Self {
+            targets,
             seq: recorded.seq,
             requested_at: recorded.at,
             request,
@@ -165,6 +169,11 @@ impl Deployment {
     /// Its id.
     pub fn id(&self) -> DeploymentId {
         self.request.id
+    }
+
+    /// A target as it was when the deployment was requested; none for pseudo-targets.
+    pub fn target(&self, name: &TargetName) -> Option<&TargetSnapshot> {
+        self.targets.get(name).map(|i| &self.request.targets[*i])
     }
 
     /// What a freeze can be about.

@@ -22,7 +22,7 @@ pub mod webhook;
 pub mod why;
 pub mod yielding;
 
-pub use decide::{Decision, decide, expire};
+pub use decide::{Decision, decide, expire, expire_adoptable};
 pub use deployment::Deployment;
 pub use order::due;
 pub use state::{Applied, State};

@@ -15,7 +15,6 @@ use slipway_domain::{
 };
 
 use crate::{
-    compile::snapshot,
     decide::timeout,
     deployment::{Deployment, Progress, StepRun, Task, TaskState, rollout::approval},
     ports, ready,
@@ -39,14 +38,20 @@ pub fn due(state: &State, id: DeploymentId) -> Vec<TaskKey> {
         }
         let name = progress.plan.steps[i].name();
         keys.extend(
-            run.tasks
-                .iter()
+            run.under_way()
                 .chain(&run.announcement)
                 .filter(granted)
                 .map(|t| TaskKey::new(name.clone(), t.target.clone())),
         );
     }
     keys
+}
+
+/// Whether one task is among them.
+pub fn is_due(state: &State, id: DeploymentId, key: &TaskKey) -> bool {
+    let running = state.get(id).filter(|deployment| deployment.is_running());
+    let task = running.and_then(|deployment| deployment.progress.as_ref()?.task(key));
+    task.is_some_and(|task| matches!(task.state, TaskState::Granted { .. }))
 }
 
 /// The doorbell of a granted task. Errs when its order can not be made; the task has then failed.
@@ -74,7 +79,7 @@ pub fn doorbell(state: &State, id: DeploymentId, key: &TaskKey) -> Option<Result
 fn order(deployment: &Deployment, progress: &Progress, i: usize, task: &Task) -> Result<Order, Failure> {
     let request = &deployment.request;
     let step = &progress.plan.steps[i].step;
-    let target = snapshot(request, &task.target);
+    let target = deployment.target(&task.target);
     let nobody = Vec::new();
     let place = Place {
         environment: &request.environment,

@@ -10,7 +10,7 @@ use slipway_domain::{
     release::Request,
 };
 
-use crate::{compile::snapshot, variables};
+use crate::{compile::snapshots, variables};
 
 /// Reads `CONTAINER`, `HOST:CONTAINER` or `IP:HOST:CONTAINER`, each with an optional `/tcp` or `/udp`.
 pub fn parse(text: &str) -> Result<PortMapping, String> {
@@ -42,10 +42,11 @@ pub fn parse(text: &str) -> Result<PortMapping, String> {
 pub fn conflicts(request: &Request, plan: &Plan) -> Vec<String> {
     let mut owners: BTreeMap<(String, u16, String), (String, Option<String>)> = BTreeMap::new();
     let mut problems = Vec::new();
+    let snapshots = snapshots(request);
     for planned in &plan.steps {
         let (Action::DockerRun(run), Runs::On(targets)) = (&planned.step.action, &planned.runs) else { continue };
         for target in targets {
-            let target_snapshot = snapshot(request, target);
+            let target_snapshot = snapshots.get(target);
             let daemon = target_snapshot.map_or_else(|| target.to_string(), |t| t.docker.clone());
             let roles = target_snapshot.map(|t| t.roles.clone()).unwrap_or_default();
             let place = variables::Place {

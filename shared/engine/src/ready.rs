@@ -147,5 +147,5 @@ pub fn is_done(progress: &Progress) -> bool {
 
 /// How many tasks may run on a target at a time; `None` for pseudo-targets, whose executors limit themselves.
 pub fn slots(deployment: &Deployment, target: &TargetName) -> Option<u32> {
-    crate::compile::snapshot(&deployment.request, target).map(|t| t.parallelism.max(1))
+    deployment.target(target).map(|t| t.parallelism.max(1))
 }

@@ -82,7 +82,7 @@ impl State {
     }
 
     /// All deployments that are not forgotten, in no order.
-    pub fn deployments(&self) -> impl Iterator<Item = &Deployment> {
+    pub fn deployments(&self) -> impl ExactSizeIterator<Item = &Deployment> {
         self.deployments.values()
     }
 

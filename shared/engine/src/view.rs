@@ -58,8 +58,8 @@ fn only_people_can_go_on(progress: &Progress) -> bool {
         run.skipped.is_none() && run.any_gate().is_some_and(|g| matches!(g.state, GateState::Open { .. }))
     };
     let asking = |task: &Task| matches!(task.state, TaskState::Asking(_));
-    let idle = |run: &StepRun| run.counts.begun == 0 || run.tasks.iter().all(|t| !t.takes_place() || asking(t));
-    progress.steps.iter().any(|run| open(run) || run.tasks.iter().any(asking)) && progress.steps.iter().all(idle)
+    let idle = |run: &StepRun| run.under_way().all(asking);
+    progress.steps.iter().any(|run| open(run) || run.under_way().any(asking)) && progress.steps.iter().all(idle)
 }
 
 /// A deployment with its steps.

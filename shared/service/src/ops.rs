@@ -11,6 +11,9 @@ use crate::readiness::Readiness;
 /// How long open connections may go on after shutdown was asked for.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// How often what histograms were told is summed up.
+const UPKEEP: Duration = Duration::from_secs(5);
+
 /// Upper bounds of histogram buckets, in seconds: from a log append to a slow image pull.
 const BUCKETS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0, 60.0, 300.0];
 
@@ -30,6 +33,7 @@ pub async fn serve(listen: SocketAddr, router: Router, shutdown: CancellationTok
         io::Error::new(e.kind(), format!("cannot listen on {listen}: {e}; choose another address with SLIPWAY_LISTEN"))
     })?;
     tracing::info!(address = %listener.local_addr()?, "listening");
+    tokio::spawn(shutdown.clone().run_until_cancelled_owned(keep_metrics_small()));
     let graceful = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
     tokio::select! {
@@ -37,6 +41,17 @@ pub async fn serve(listen: SocketAddr, router: Router, shutdown: CancellationTok
         () = async { shutdown.cancelled().await; tokio::time::sleep(DRAIN).await } => {
             tracing::info!("closing connections that did not end by themselves");
             Ok(())
+        }
+    }
+}
+
+/// What histograms were told waits in memory until somebody looks; nobody may ever.
+async fn keep_metrics_small() {
+    let mut ticks = tokio::time::interval(UPKEEP);
+    loop {
+        ticks.tick().await;
+        if let Some(handle) = recorder() {
+            handle.run_upkeep();
         }
     }
 }

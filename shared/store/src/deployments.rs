@@ -141,78 +141,102 @@ fn waits(step: &StepView, change: &DeploymentChange) -> bool {
     change.summary.outcome.is_none() && step.gate.as_ref().is_some_and(|g| g.opened.is_some() && g.decided.is_none())
 }
 
-/// Writes what a change says.
-pub(crate) async fn write(db: &impl ConnectionTrait, change: &DeploymentChange) -> Result<(), StoreError> {
-    let id = change.summary.id.to_string();
-    write_summary(db, &id, change).await?;
-    if change.summary.outcome.is_some() {
+/// Writes what changes say, each of another deployment.
+pub(crate) async fn write(db: &impl ConnectionTrait, changes: &[DeploymentChange]) -> Result<(), StoreError> {
+    for chunk in changes.chunks(CHUNK) {
+        write_summaries(db, chunk).await?;
+    }
+    let ended = changes.iter().filter(|change| change.summary.outcome.is_some());
+    let ended: Vec<String> = ended.map(|change| change.summary.id.to_string()).collect();
+    for chunk in ended.chunks(CHUNK) {
         step::Entity::update_many()
             .col_expr(step::Column::Waiting, Expr::value(false))
-            .filter(step::Column::Deployment.eq(&id))
+            .filter(step::Column::Deployment.is_in(chunk))
             .filter(step::Column::Waiting.eq(true))
             .exec(db)
             .await?;
     }
-    for chunk in change.steps.chunks(CHUNK) {
-        let rows = chunk.iter().map(|(index, view)| step::ActiveModel {
-            deployment: Set(id.clone()),
-            step: Set(view.name.to_string()),
-            position: Set(position(*index)),
-            waiting: Set(waits(view, change)),
-            view: Set(to_json(view)),
-        });
-        step::Entity::insert_many(rows)
-            .on_conflict(
-                OnConflict::columns([step::Column::Deployment, step::Column::Step])
-                    .update_columns([step::Column::Position, step::Column::Waiting, step::Column::View])
-                    .to_owned(),
-            )
-            .exec_without_returning(db)
-            .await?;
+    let steps: Vec<_> = changes.iter().flat_map(|change| change.steps.iter().map(move |step| (change, step))).collect();
+    for chunk in steps.chunks(CHUNK) {
+        write_steps(db, chunk).await?;
     }
-    for chunk in change.tasks.chunks(CHUNK) {
-        let rows = chunk.iter().map(|(step, index, view)| task::ActiveModel {
-            deployment: Set(id.clone()),
-            step: Set(step.to_string()),
-            target: Set(view.target.to_string()),
-            position: Set(position(*index)),
-            status: Set(view.status.as_str().to_owned()),
-            view: Set(to_json(view)),
-        });
-        task::Entity::insert_many(rows)
-            .on_conflict(
-                OnConflict::columns([task::Column::Deployment, task::Column::Step, task::Column::Target])
-                    .update_columns([task::Column::Position, task::Column::Status, task::Column::View])
-                    .to_owned(),
-            )
-            .exec_without_returning(db)
-            .await?;
+    let tasks: Vec<_> = changes.iter().flat_map(|change| change.tasks.iter().map(move |task| (change, task))).collect();
+    for chunk in tasks.chunks(CHUNK) {
+        write_tasks(db, chunk).await?;
     }
     Ok(())
 }
 
-async fn write_summary(db: &impl ConnectionTrait, id: &str, change: &DeploymentChange) -> Result<(), StoreError> {
+async fn write_steps(
+    db: &impl ConnectionTrait,
+    steps: &[(&DeploymentChange, &(usize, StepView))],
+) -> Result<(), StoreError> {
+    let rows = steps.iter().map(|(change, (index, view))| step::ActiveModel {
+        deployment: Set(change.summary.id.to_string()),
+        step: Set(view.name.to_string()),
+        position: Set(position(*index)),
+        waiting: Set(waits(view, change)),
+        view: Set(to_json(view)),
+    });
+    step::Entity::insert_many(rows)
+        .on_conflict(
+            OnConflict::columns([step::Column::Deployment, step::Column::Step])
+                .update_columns([step::Column::Position, step::Column::Waiting, step::Column::View])
+                .to_owned(),
+        )
+        .exec_without_returning(db)
+        .await?;
+    Ok(())
+}
+
+async fn write_tasks(
+    db: &impl ConnectionTrait,
+    tasks: &[(&DeploymentChange, &(StepName, usize, TaskView))],
+) -> Result<(), StoreError> {
+    let rows = tasks.iter().map(|(change, (step, index, view))| task::ActiveModel {
+        deployment: Set(change.summary.id.to_string()),
+        step: Set(step.to_string()),
+        target: Set(view.target.to_string()),
+        position: Set(position(*index)),
+        status: Set(view.status.as_str().to_owned()),
+        view: Set(to_json(view)),
+    });
+    task::Entity::insert_many(rows)
+        .on_conflict(
+            OnConflict::columns([task::Column::Deployment, task::Column::Step, task::Column::Target])
+                .update_columns([task::Column::Position, task::Column::Status, task::Column::View])
+                .to_owned(),
+        )
+        .exec_without_returning(db)
+        .await?;
+    Ok(())
+}
+
+async fn write_summaries(db: &impl ConnectionTrait, changes: &[DeploymentChange]) -> Result<(), StoreError> {
     use deployment::Column;
-    let s = &change.summary;
-    deployment::Entity::insert(deployment::ActiveModel {
-        id: Set(id.to_owned()),
-        seq: Set(column(s.seq)),
-        project: Set(s.project.to_string()),
-        environment: Set(s.environment.to_string()),
-        version: Set(s.version.clone()),
-        status: Set(s.status.as_str().to_owned()),
-        outcome: Set(s.outcome.map(|o| o.as_str().to_owned())),
-        ended_at: Set(s.finished_at.map(|at| at.timestamp_millis())),
-        summary: Set(to_json(s)),
-        parts: Set(to_json(&change.parts)),
-    })
-    .on_conflict(
-        OnConflict::column(Column::Id)
-            .update_columns([Column::Status, Column::Outcome, Column::EndedAt, Column::Summary, Column::Parts])
-            .to_owned(),
-    )
-    .exec_without_returning(db)
-    .await?;
+    let rows = changes.iter().map(|change| {
+        let s = &change.summary;
+        deployment::ActiveModel {
+            id: Set(s.id.to_string()),
+            seq: Set(column(s.seq)),
+            project: Set(s.project.to_string()),
+            environment: Set(s.environment.to_string()),
+            version: Set(s.version.clone()),
+            status: Set(s.status.as_str().to_owned()),
+            outcome: Set(s.outcome.map(|o| o.as_str().to_owned())),
+            ended_at: Set(s.finished_at.map(|at| at.timestamp_millis())),
+            summary: Set(to_json(s)),
+            parts: Set(to_json(&change.parts)),
+        }
+    });
+    deployment::Entity::insert_many(rows)
+        .on_conflict(
+            OnConflict::column(Column::Id)
+                .update_columns([Column::Status, Column::Outcome, Column::EndedAt, Column::Summary, Column::Parts])
+                .to_owned(),
+        )
+        .exec_without_returning(db)
+        .await?;
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use slipway_domain::manifest::{Kind, Manifest};
 use crate::{
     Audit, Store, StoreError, audit,
     error::{from_json, to_json},
+    offsets,
 };
 
 /// One change of the stored manifests.
@@ -58,6 +59,11 @@ impl Store {
         rows.into_iter().map(manifest).collect()
     }
 
+    /// How often manifests were changed. As long as it is the same, so are they.
+    pub async fn manifest_changes(&self) -> Result<u64, StoreError> {
+        offsets::read(self.db(), offsets::MANIFESTS).await
+    }
+
     /// Every manifest.
     pub async fn all_manifests(&self) -> Result<Vec<Manifest>, StoreError> {
         let rows =
@@ -86,7 +92,7 @@ pub(crate) async fn apply(db: &impl ConnectionTrait, changes: &[ManifestChange])
             }
         }
     }
-    Ok(())
+    offsets::count(db, offsets::MANIFESTS).await
 }
 
 async fn put(db: &impl ConnectionTrait, manifest: &Manifest) -> Result<(), StoreError> {

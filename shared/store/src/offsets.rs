@@ -1,7 +1,12 @@
 //! How far each stream has been worked in. An offset moves only from the value that its mover knew,
 //! so of two movers one is told that it lost.
 
-use sea_orm::{ActiveValue::Set, ConnectionTrait, EntityTrait, QueryFilter, entity::prelude::*, sea_query::OnConflict};
+use sea_orm::{
+    ActiveValue::Set,
+    ConnectionTrait, EntityTrait, QueryFilter,
+    entity::prelude::*,
+    sea_query::{ExprTrait as _, OnConflict},
+};
 
 use crate::{
     Store, StoreError,
@@ -10,6 +15,8 @@ use crate::{
 
 /// The deployment log.
 pub(crate) const DEPLOYMENTS: &str = "deployments";
+/// Changes of manifests, counted.
+pub(crate) const MANIFESTS: &str = "manifests";
 /// The inbox of registry webhooks.
 pub(crate) const PUSHES: &str = "pushes";
 
@@ -48,6 +55,20 @@ pub(crate) async fn advance(db: &impl ConnectionTrait, name: &str, old: u64, new
         .exec(db)
         .await?;
     Ok(moved.rows_affected == 1)
+}
+
+/// Counts one more.
+pub(crate) async fn count(db: &impl ConnectionTrait, name: &str) -> Result<(), StoreError> {
+    row::Entity::insert(row::ActiveModel { name: Set(name.to_owned()), seq: Set(0) })
+        .on_conflict(OnConflict::column(row::Column::Name).do_nothing().to_owned())
+        .exec_without_returning(db)
+        .await?;
+    row::Entity::update_many()
+        .col_expr(row::Column::Seq, Expr::col(row::Column::Seq).add(1))
+        .filter(row::Column::Name.eq(name))
+        .exec(db)
+        .await?;
+    Ok(())
 }
 
 /// Puts the offset back to the start.

@@ -69,19 +69,41 @@ impl DeploymentChange {
             tasks: Vec::new(),
         };
         for (position, step) in after.steps.iter().enumerate() {
-            let old = before.and_then(|view| view.steps.iter().find(|s| s.name == step.name));
-            let bare = StepView { tasks: Vec::new(), ..step.clone() };
-            if old.map(|old| StepView { tasks: Vec::new(), ..old.clone() }).as_ref() != Some(&bare) {
-                change.steps.push((position, bare));
+            let old = before.and_then(|view| same(&view.steps, position, |old| old.name == step.name));
+            if !old.is_some_and(|old| is_same_but_for_tasks(old, step)) {
+                change.steps.push((position, without_tasks(step)));
             }
             for (position, task) in step.tasks.iter().enumerate() {
-                let old = old.and_then(|old| old.tasks.iter().find(|t| t.target == task.target));
+                let old = old.and_then(|old| same(&old.tasks, position, |old| old.target == task.target));
                 if old != Some(task) {
                     change.tasks.push((step.name.clone(), position, task.clone()));
                 }
             }
         }
         change
+    }
+}
+
+/// The one that is meant: at its place, where it nearly always is, or elsewhere.
+fn same<T>(list: &[T], position: usize, is: impl Fn(&T) -> bool) -> Option<&T> {
+    list.get(position).filter(|item| is(item)).or_else(|| list.iter().find(|item| is(item)))
+}
+
+fn is_same_but_for_tasks(a: &StepView, b: &StepView) -> bool {
+    let StepView { name, kind, needs, rank, tasks: _, gate, skipped } = a;
+    (name, kind, needs, rank, gate, skipped) == (&b.name, &b.kind, &b.needs, &b.rank, &b.gate, &b.skipped)
+}
+
+fn without_tasks(step: &StepView) -> StepView {
+    let StepView { name, kind, needs, rank, tasks: _, gate, skipped } = step;
+    StepView {
+        name: name.clone(),
+        kind: kind.clone(),
+        needs: needs.clone(),
+        rank: *rank,
+        tasks: Vec::new(),
+        gate: gate.clone(),
+        skipped: skipped.clone(),
     }
 }
 
@@ -99,9 +121,7 @@ impl Store {
             return Ok(Projected::Elsewhere(offsets::read(tx, offsets::DEPLOYMENTS).await?));
         }
         archive::add(tx, &batch.events).await?;
-        for change in &batch.changes {
-            deployments::write(tx, change).await?;
-        }
+        deployments::write(tx, &batch.changes).await?;
         for entry in &batch.audits {
             audit::write(tx, entry).await?;
         }

@@ -14,6 +14,7 @@ mod places;
 mod presence;
 mod secrets;
 mod serve;
+mod waiting;
 
 use std::{path::PathBuf, sync::Arc};
 

@@ -17,26 +17,35 @@ pub(crate) struct Places {
     held: Mutex<HashMap<Key, Arc<Notify>>>,
 }
 
+/// Why a task gets no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoPlace {
+    /// It is held here already.
+    Held,
+    /// All slots are taken.
+    Full,
+}
+
 impl Places {
     pub(crate) fn new(slots: usize) -> Arc<Self> {
         Arc::new(Self { slots: Arc::new(Semaphore::new(slots)), held: Mutex::default() })
     }
 
-    /// A free slot; none if there is none, or if the task is held here already. Whoever rings for a held task may know
-    /// of its end what its holder does not, so the holder is told to look.
-    pub(crate) fn take(self: &Arc<Self>, key: Key) -> Option<Place> {
+    /// A free slot. Whoever rings for a held task may know of its end what its holder does not, so the holder is told
+    /// to look.
+    pub(crate) fn take(self: &Arc<Self>, key: Key) -> Result<Place, NoPlace> {
         let mut held = self.lock();
         let vacant = match held.entry(key.clone()) {
             Entry::Occupied(occupied) => {
                 occupied.get().notify_one();
-                return None;
+                return Err(NoPlace::Held);
             }
             Entry::Vacant(vacant) => vacant,
         };
-        let permit = self.slots.clone().try_acquire_owned().ok()?;
+        let permit = self.slots.clone().try_acquire_owned().map_err(|_| NoPlace::Full)?;
         let look = Arc::new(Notify::new());
         vacant.insert(look.clone());
-        Some(Place { places: self.clone(), key, look, _permit: permit })
+        Ok(Place { places: self.clone(), key, look, _permit: permit })
     }
 
     /// Tells the holder of a task, if it is held here, to look at its subject.
@@ -85,10 +94,10 @@ mod tests {
             let places = Places::new(slots);
             let place = places.take(key("web")).unwrap();
             assert!(place.look.notified().now_or_never().is_none());
-            assert!(places.take(key("web")).is_none());
+            assert_eq!(places.take(key("web")).err(), Some(NoPlace::Held));
             assert!(place.look.notified().now_or_never().is_some(), "with {slots} slots");
             drop(place);
-            assert!(places.take(key("web")).is_some());
+            assert!(places.take(key("web")).is_ok());
         }
     }
 
@@ -96,12 +105,12 @@ mod tests {
     fn there_are_as_many_places_as_slots_and_nudges_reach_one_of_them() {
         let places = Places::new(2);
         let (one, two) = (places.take(key("one")).unwrap(), places.take(key("two")).unwrap());
-        assert!(places.take(key("three")).is_none());
+        assert_eq!(places.take(key("three")).err(), Some(NoPlace::Full));
         places.nudge(&key("two"));
         places.nudge(&key("three"));
         assert!(one.look.notified().now_or_never().is_none());
         assert!(two.look.notified().now_or_never().is_some());
         drop(one);
-        assert!(places.take(key("three")).is_some());
+        assert!(places.take(key("three")).is_ok());
     }
 }

@@ -6,7 +6,12 @@ use std::{
 };
 
 use slipway_bus::{Bus, Doorbells, Nudges, Ring};
-use slipway_domain::{event::Actor, name::HolderName, order::Answer, presence::Presence};
+use slipway_domain::{
+    event::Actor,
+    name::HolderName,
+    order::{Answer, Doorbell},
+    presence::Presence,
+};
 use slipway_service::{failpoint, readiness::Readiness};
 use tokio_util::{
     sync::CancellationToken,
@@ -14,7 +19,12 @@ use tokio_util::{
 };
 use uuid::Uuid;
 
-use crate::{Perform, WorkerConfig, WorkerError, attempt, lock, places::Places, presence};
+use crate::{
+    Perform, WorkerConfig, WorkerError, attempt, lock,
+    places::{NoPlace, Place, Places},
+    presence,
+    waiting::Waiting,
+};
 
 /// How long held tasks may go on after shutdown was asked for; then a successor adopts them.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -29,7 +39,10 @@ pub(crate) struct Shared<P> {
     /// Cancelled when what is still held has to be left behind.
     pub(crate) leave: CancellationToken,
     places: Arc<Places>,
+    waiting: Waiting,
     attempts: TaskTracker,
+    /// Cancelled when no new task is taken.
+    draining: CancellationToken,
 }
 
 /// Takes tasks of the configured targets and does them, until the token is cancelled and the held tasks have ended, at
@@ -52,7 +65,9 @@ pub async fn serve<P: Perform>(
         perform,
         leave: CancellationToken::new(),
         places: Places::new(config.slots),
+        waiting: Waiting::default(),
         attempts: TaskTracker::new(),
+        draining: shutdown.clone(),
     });
     tokio::select! {
         awaited = bus.await_streams() => awaited?,
@@ -71,6 +86,8 @@ pub async fn serve<P: Perform>(
     if let Some((target, subject)) = bus.denied_subscription(&config.targets, subscribing).await {
         return Err(WorkerError::Deaf { target, subject });
     }
+    // As long as this process lives, also while it drains.
+    let signs = AbortOnDropHandle::new(tokio::spawn(bus.show_signs(&config.name, boot).await?.give()));
     let presence = presence_of(&config, boot);
     // Announced only now: a planner rings at once when a target appears.
     let keeper = presence::keep(bus.clone(), presence, readiness.clone(), shutdown.clone());
@@ -80,7 +97,7 @@ pub async fn serve<P: Perform>(
     readiness.set("worker", Err("draining".to_owned()));
     listeners.wait().await;
     drain(&shared).await;
-    drop((keeper, hearing));
+    drop((keeper, hearing, signs));
     if let Err(error) = bus.withdraw(config.role, &config.name).await {
         tracing::warn!(%error, "presence could not be withdrawn; it ends by itself");
     }
@@ -133,16 +150,51 @@ async fn hear_nudges<P: Perform>(shared: Arc<Shared<P>>, mut nudges: Nudges) {
 
 async fn open_door<P: Perform>(shared: &Arc<Shared<P>>, ring: Ring) {
     let key = (ring.doorbell.deployment, ring.doorbell.task.clone());
-    let Some(place) = shared.places.take(key) else {
-        ring.answer(Answer::Busy).await;
-        return;
+    let place = match shared.places.take(key) {
+        Ok(place) => place,
+        Err(no) => {
+            ring.answer(Answer::Busy).await;
+            if no == NoPlace::Full {
+                shared.waiting.push(ring.doorbell);
+                // The last slot may have become free just before.
+                if let Some((doorbell, place)) = next(shared) {
+                    shared.attempts.spawn(hold(shared.clone(), doorbell, place));
+                }
+            }
+            return;
+        }
     };
     failpoint!("worker.answer.before");
     ring.answer(Answer::Claiming).await;
     failpoint!("worker.answer.after");
-    let attempt = attempt::run(shared.clone(), ring.doorbell, place.look.clone());
-    shared.attempts.spawn(async move {
-        attempt.await;
+    shared.attempts.spawn(hold(shared.clone(), ring.doorbell, place));
+}
+
+/// Holds one task after the other, as long as doorbells wait for a slot.
+async fn hold<P: Perform>(shared: Arc<Shared<P>>, mut doorbell: Doorbell, mut place: Place) {
+    loop {
+        let look = place.look.clone();
+        attempt::run(shared.clone(), doorbell, look).await;
         drop(place);
-    });
+        (doorbell, place) = match next(&shared) {
+            Some(next) => next,
+            None => return,
+        };
+    }
+}
+
+/// The doorbell that has waited longest for the slot that became free.
+fn next<P: Perform>(shared: &Arc<Shared<P>>) -> Option<(Doorbell, Place)> {
+    while !shared.draining.is_cancelled() {
+        let doorbell = shared.waiting.pop()?;
+        match shared.places.take((doorbell.deployment, doorbell.task.clone())) {
+            Ok(place) => return Some((doorbell, place)),
+            Err(NoPlace::Held) => {}
+            Err(NoPlace::Full) => {
+                shared.waiting.put_back(doorbell);
+                return None;
+            }
+        }
+    }
+    None
 }

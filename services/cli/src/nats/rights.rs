@@ -91,6 +91,7 @@ fn planner(id: &HolderName) -> Rights {
         "deployment.*.gate.*.*",
         "task.*",
         "cancel.*",
+        "alive.*",
     ]));
     rights.publish.extend(makes_streams());
     rights.publish.push("$JS.API.STREAM.MSG.GET.DEPLOYMENTS".to_owned());
@@ -132,6 +133,7 @@ fn holds(rights: &mut Rights, id: &HolderName, targets: &[&str]) {
         rights.subscribe.push(format!("task.{target}"));
         rights.subscribe.push(format!("cancel.{target}"));
     }
+    rights.subscribe.push(format!("alive.{id}"));
     rights.publish.push(format!("secret.{id}"));
     rights.publish.extend(["DEPLOYMENTS", "LOGS", "KV_PRESENCE"].map(|stream| format!("$JS.API.STREAM.INFO.{stream}")));
     rights.publish.push("$JS.API.DIRECT.GET.DEPLOYMENTS".to_owned());

@@ -16,13 +16,13 @@ use slipway_domain::{
 };
 use slipway_store::ManifestChange;
 
-use crate::{app::App, operations::audit, policy, problem::Problem};
+use crate::{app::App, operations::audit, policy, problem::Problem, world::World};
 
 /// Applies manifests, or only tells what would change. Any problem in any of them changes nothing.
 pub async fn apply(app: &App, request: &ApplyRequest, actor: &Actor) -> Result<ApplyAnswer, Problem> {
     let manifests = read(&request.manifests)?;
     let world = app.world().await?;
-    let mut after = world.clone();
+    let mut after = World::clone(&world);
     manifests.iter().for_each(|manifest| after.put(manifest.clone()));
     let problems: Vec<TextProblem> =
         manifests.iter().flat_map(|manifest| references::problems(manifest, &after)).collect();
@@ -40,7 +40,7 @@ pub async fn apply(app: &App, request: &ApplyRequest, actor: &Actor) -> Result<A
 /// Removes a manifest that no other needs.
 pub async fn remove(app: &App, kind: Kind, name: &str, actor: &Actor) -> Result<(), Problem> {
     let manifest = get(app, kind, name).await?;
-    let mut after = app.world().await?;
+    let mut after = World::clone(&*app.world().await?);
     after.remove(&manifest);
     let broken: Vec<String> = after
         .manifests()

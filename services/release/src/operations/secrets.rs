@@ -49,7 +49,8 @@ pub async fn get(app: &App, name: &SecretName) -> Result<SecretView, Problem> {
 
 /// Forgets every version of a secret that no manifest uses.
 pub async fn delete(app: &App, name: &SecretName, actor: &Actor) -> Result<(), Problem> {
-    let users = users(&app.world().await?, name);
+    let world = app.world().await?;
+    let users = users(&world, name);
     if !users.is_empty() {
         return Err(Problem::refusal(
             "in-use",

@@ -5,6 +5,7 @@
 #[path = "../support/nats.rs"]
 mod nats;
 
+mod alive;
 mod appending;
 mod credentials;
 mod doorbells;

@@ -15,7 +15,7 @@ use super::{delta, time_is_up};
 use crate::{
     deployment::{Deployment, Progress, StepRun, Task, TaskState},
     ready::{self, Readiness},
-    state::State,
+    state::{Denied, State},
 };
 
 /// The longest pause before another attempt.
@@ -50,7 +50,7 @@ pub(super) fn advance(
             grants.push(TaskKey::new(step.name.clone(), TargetName::notifier()));
         }
         taken_back(deployment, step, run, &mut events);
-        for task in run.tasks.iter().filter(|t| t.restoring.is_some() && !t.is_over()) {
+        for task in run.under_way().filter(|t| t.restoring.is_some()) {
             let key = TaskKey::new(step.name.clone(), task.target.clone());
             let taken = slots.entry(&task.target).or_default();
             if state.may_grant(deployment, &key, now, 0, *taken).is_ok() {
@@ -61,29 +61,33 @@ pub(super) fn advance(
         match ready::readiness(deployment, progress, i) {
             Readiness::Waiting => {}
             Readiness::Skip(reason) => {
-                if run.tasks.iter().any(skippable) || run.gate.is_some() {
+                if run.pending().chain(run.under_way()).any(skippable) || run.gate.is_some() {
                     events.push(PlanEvent::StepSkipped { step: step.name.clone(), target: None, reason });
                 }
             }
             Readiness::Run => {
-                retries(deployment, step, &run.tasks, |task| task.restoring.is_none(), &mut events);
+                retries(deployment, step, run, |task| task.restoring.is_none(), &mut events);
                 if let Some(reason) = run.rollout.stopped(&run.counts, ready::tolerated(step), now)
                     && step.rolling.is_some()
-                    && run.tasks.iter().any(|t| t.state == TaskState::Pending)
+                    && run.pending().next().is_some()
                 {
                     events.push(PlanEvent::StepSkipped { step: step.name.clone(), target: None, reason });
                     continue;
                 }
                 let mut places = 0;
-                let waiting =
-                    |t: &&Task| t.restoring.is_none() && matches!(t.state, TaskState::Pending | TaskState::RetryAt(..));
-                for task in run.tasks.iter().filter(waiting) {
+                let again = |t: &&Task| t.restoring.is_none() && matches!(t.state, TaskState::RetryAt(..));
+                for task in run.under_way().filter(again).chain(run.pending()) {
                     let key = TaskKey::new(step.name.clone(), task.target.clone());
                     let taken = slots.entry(&task.target).or_default();
-                    if state.may_grant(deployment, &key, now, places, *taken).is_ok() {
-                        *taken += 1;
-                        places += usize::from(task.state == TaskState::Pending);
-                        grants.push(key);
+                    match state.may_grant(deployment, &key, now, places, *taken) {
+                        Ok(()) => {
+                            *taken += 1;
+                            places += usize::from(task.state == TaskState::Pending);
+                            grants.push(key);
+                        }
+                        // Nor may those that come after it.
+                        Err(Denied::Window | Denied::Rollout(_)) => break,
+                        Err(_) => {}
                     }
                 }
             }
@@ -113,17 +117,17 @@ fn taken_back(deployment: &Deployment, step: &Step, run: &StepRun, events: &mut 
         };
         events.push(PlanEvent::RestoreScheduled { step: step.name.clone(), targets, reason });
     }
-    retries(deployment, step, &run.tasks, |task| task.restoring.is_some(), events);
+    retries(deployment, step, run, |task| task.restoring.is_some(), events);
 }
 
 fn retries(
     deployment: &Deployment,
     step: &Step,
-    tasks: &[Task],
+    run: &StepRun,
     of: impl Fn(&&Task) -> bool,
     events: &mut Vec<PlanEvent>,
 ) {
-    for task in tasks.iter().filter(of) {
+    for task in run.under_way().filter(of) {
         let (TaskState::FailedAttempt(_), Some(ended)) = (&task.state, task.ended_at) else { continue };
         let backoff = step.retry.as_ref().map_or(Span::secs(1), |r| r.backoff);
         let doubled = delta(backoff) * 2_i32.saturating_pow(task.failures.saturating_sub(1).min(16));

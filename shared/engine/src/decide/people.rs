@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use slipway_domain::event::{Address, GateEvent, GateScope};
 
-use super::{Decision, Events, delta};
+use super::{Decision, Events, News, concerned, delta};
 use crate::{
     deployment::{Deployment, Progress, TaskState, rollout::approval},
     gate::{GateState, Rule},
@@ -46,13 +46,14 @@ pub(super) fn gates(deployment: &Deployment, progress: &Progress, now: DateTime<
 pub(super) fn guidance(
     deployment: &Deployment,
     progress: &Progress,
+    news: &News,
     now: DateTime<Utc>,
     decisions: &mut Vec<Decision>,
 ) {
     let Some(guided) = &deployment.request.guided_failure else { return };
     let rule = Rule::guidance(guided);
-    for (i, run) in progress.steps.iter().enumerate().filter(|(_, run)| run.counts.begun > 0) {
-        for task in run.tasks.iter().filter(|t| matches!(t.state, TaskState::Asking(_))) {
+    for (step, _, tasks) in concerned(progress, news) {
+        for task in tasks.into_iter().filter(|t| matches!(t.state, TaskState::Asking(_))) {
             let event = match &task.guidance.state {
                 GateState::Open { .. } => match task.guidance.decision(&rule, now) {
                     Some((verdict, reason)) => GateEvent::Decided { verdict, reason },
@@ -62,7 +63,7 @@ pub(super) fn guidance(
             };
             let scope = GateScope::Target(task.target.clone());
             decisions.push(Decision {
-                address: Address::Gate(deployment.id(), progress.plan.steps[i].name().clone(), scope),
+                address: Address::Gate(deployment.id(), step.name.clone(), scope),
                 expected: task.guidance.head,
                 events: Events::Gate(vec![event]),
             });

@@ -8,22 +8,25 @@ use slipway_domain::{
     manifest::{DEFAULT_TIMEOUT, ResultCondition, Step},
 };
 
-use super::{Decision, Events, GRACE, delta};
+use super::{Decision, Events, GRACE, News, concerned, delta};
 use crate::{
     deployment::{Deployment, Progress, Task, TaskState, task::MAX_LOST},
     gate::GateState,
 };
 
 /// Ends tasks whose time is over, whose holders keep dying, or that a cancel or a decided gate makes void.
-pub(super) fn tasks(deployment: &Deployment, progress: &Progress, now: DateTime<Utc>, decisions: &mut Vec<Decision>) {
-    for (i, run) in progress.steps.iter().enumerate() {
-        let step = &progress.plan.steps[i].step;
+pub(super) fn tasks(
+    deployment: &Deployment,
+    progress: &Progress,
+    news: &News,
+    now: DateTime<Utc>,
+    decisions: &mut Vec<Decision>,
+) {
+    for (step, run, tasks) in concerned(progress, news) {
         let stop = deployment.cancel.is_some() && step.when.result != ResultCondition::Always;
-        if run.counts.begun > 0 {
-            for task in &run.tasks {
-                let stop = stop && task.restoring.is_none();
-                push_task(deployment, step, task, end_of(step, task, stop, now), decisions);
-            }
+        for task in tasks {
+            let stop = stop && task.restoring.is_none();
+            push_task(deployment, step, task, end_of(step, task, stop, now), decisions);
         }
         if let Some(task) = &run.announcement {
             let decided = run.any_gate().is_some_and(|gate| matches!(gate.state, GateState::Decided { .. }));

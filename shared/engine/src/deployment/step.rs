@@ -1,6 +1,6 @@
 //! One step of a running plan: its tasks or its gate, and counts over them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use slipway_domain::{
     event::Verdict,
@@ -31,6 +31,10 @@ pub struct StepRun {
     /// How its tasks stand.
     pub counts: Counts,
     index: HashMap<TargetName, usize>,
+    /// The places of tasks that were never granted nor left out.
+    pending: BTreeSet<usize>,
+    /// The places of tasks that began and are not over.
+    under_way: BTreeSet<usize>,
 }
 
 /// How the tasks of a step stand.
@@ -82,7 +86,8 @@ impl StepRun {
         let announcement = approval(&planned.step, tasks.len())
             .and_then(|approval| approval.slack.as_ref().map(|_| Task::new(TargetName::notifier())));
         let index = tasks.iter().enumerate().map(|(i, t)| (t.target.clone(), i)).collect();
-        let mut run = Self { tasks, gate, rollout, announcement, skipped: None, counts: Counts::default(), index };
+        let (counts, pending, under_way) = Default::default();
+        let mut run = Self { tasks, gate, rollout, announcement, skipped: None, counts, index, pending, under_way };
         run.recount();
         run
     }
@@ -94,6 +99,16 @@ impl StepRun {
 
     pub(crate) fn any_gate_mut(&mut self) -> Option<&mut Gate> {
         self.gate.as_mut().or(self.rollout.look.as_mut())
+    }
+
+    /// The tasks that were never granted nor left out, in the order of the plan.
+    pub fn pending(&self) -> impl Iterator<Item = &Task> {
+        self.pending.iter().map(|i| &self.tasks[*i])
+    }
+
+    /// The tasks that began and are not over, in the order of the plan.
+    pub fn under_way(&self) -> impl Iterator<Item = &Task> {
+        self.under_way.iter().map(|i| &self.tasks[*i])
     }
 
     /// The place of a target among its tasks.
@@ -174,6 +189,7 @@ impl StepRun {
         self.counts.add(task, canary, -1);
         let changed = change(task);
         self.counts.add(task, canary, 1);
+        sort(i, task, &mut self.pending, &mut self.under_way);
         if let TaskState::Granted { since, .. } = &task.state {
             self.rollout.began.get_or_insert(*since);
         }
@@ -187,6 +203,18 @@ impl StepRun {
         self.counts = Counts::default();
         for (i, task) in self.tasks.iter().enumerate() {
             self.counts.add(task, i < self.rollout.canaries, 1);
+            sort(i, task, &mut self.pending, &mut self.under_way);
+        }
+    }
+}
+
+/// Keeps in order which tasks are pending and which are under way.
+fn sort(place: usize, task: &Task, pending: &mut BTreeSet<usize>, under_way: &mut BTreeSet<usize>) {
+    for (places, is) in [(pending, task.state == TaskState::Pending), (under_way, task.takes_place())] {
+        if is {
+            places.insert(place);
+        } else {
+            places.remove(&place);
         }
     }
 }

@@ -1,10 +1,15 @@
 //! What happens next, story by story.
 
 use slipway_domain::{
-    event::{PlanEvent, TaskEvent, Verdict},
+    event::{Address, PlanEvent, TaskEvent, Verdict},
+    id::TaskKey,
     name::HolderName,
 };
-use slipway_engine::{decide::wake, expire};
+use slipway_engine::{
+    decide,
+    decide::{Events, News, decide_about, wake, wake_about},
+    expire, expire_adoptable,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -177,6 +182,41 @@ fn a_lost_lease_is_granted_for_adoption_and_does_not_use_up_attempts() {
         world.write(id, "a@worker", planner(), TaskEvent::LeaseExpired { reason: "gone".into() });
     }
     assert!(world.end(id).contains("lost 5 times"), "{}", world.end(id));
+}
+
+#[test]
+fn a_connection_that_is_gone_ends_only_what_the_next_holder_adopts() {
+    let body = "steps:\n  - {name: a, wait: 0s}\n  - {name: b, slack: {channel: '#ops', text: hello}}";
+    let (mut world, id) = World::with(request("x", body, targets(1, 1)));
+    world.settle();
+    world.claim(id, "a@worker", 1);
+    world.claim(id, "b@notifier", 1);
+    let name: HolderName = "e".parse().unwrap();
+    let ended: Vec<_> = expire_adoptable(&world.state, &name, "gone").into_iter().map(|d| d.address).collect();
+    assert_eq!(ended.len(), 1);
+    assert!(matches!(&ended[0], Address::Task(_, key) if key.step.as_str() == "a"), "{ended:?}");
+    assert_eq!(expire(&world.state, &name, None, "gone").len(), 2);
+}
+
+#[test]
+fn news_of_a_task_lead_to_the_same_decisions_as_a_look_at_everything() {
+    let body = "steps:\n  - {name: a, targets: {role: web}, retry: {attempts: 2}, wait: 0s}\n  - {name: b, needs: [a], wait: 0s}";
+    let (mut world, id) = World::with(request("x", body, targets(3, 1)));
+    world.settle();
+    world.claim(id, "a@web-01", 1);
+    world.succeed(id, "a@web-02");
+    let address = Address::Task(id, TaskKey::new("a".parse().unwrap(), "web-01".parse().unwrap()));
+    let cause = slipway_domain::event::Failure::step("it broke");
+    world.raw(&address, holder("e", 1), Events::Task(vec![TaskEvent::Failed { cause }]));
+    let recorded = world.log.entries.last().unwrap();
+    let news = News::of(recorded, id);
+    assert_eq!(news, News::at(&address));
+    let decisions = decide_about(&world.state, id, &news, at(0));
+    assert_eq!(decisions.len(), 1, "its retry is scheduled");
+    assert_eq!(decisions, decide(&world.state, id, at(0)));
+    world.settle();
+    assert_eq!(wake_about(&world.state, id, &news), wake(&world.state, id), "its retry is the next to come");
+    assert!(wake_about(&world.state, id, &News::shared()).is_none());
 }
 
 #[test]

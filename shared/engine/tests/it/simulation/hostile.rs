@@ -1,7 +1,7 @@
 //! The world that a case happens in: a bus that loses, delays and doubles, planners that lag,
 //! executors that die or wake as zombies. Then a calm, in which everything must come to an end.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use slipway_domain::{
@@ -12,8 +12,8 @@ use slipway_domain::{
     policy::Policy,
 };
 use slipway_engine::{
-    State, decide,
-    decide::{Events, wake},
+    State,
+    decide::{Events, News, decide_about, wake_about},
     due, expire,
     gate::{Gate, GateState},
     order::doorbell,
@@ -56,8 +56,14 @@ struct Letter {
 /// What a planner will look at again, and when: only what an entry touched, or what it set its clock for.
 #[derive(Clone, Default)]
 struct Looks {
-    dirty: BTreeSet<DeploymentId>,
+    dirty: BTreeMap<DeploymentId, News>,
     wakes: BTreeMap<DeploymentId, DateTime<Utc>>,
+}
+
+impl Looks {
+    fn touch(&mut self, id: DeploymentId, news: News) {
+        self.dirty.entry(id).or_insert_with(News::shared).add(news);
+    }
 }
 
 pub struct Hostile {
@@ -138,7 +144,9 @@ impl Hostile {
             let next = self.planners[p].head() as usize;
             let Some(recorded) = self.log.entries.get(next) else { return };
             let applied = self.planners[p].apply(recorded);
-            self.looks[p].dirty.extend(applied.touched);
+            for id in applied.touched {
+                self.looks[p].touch(id, News::of(recorded, id));
+            }
         }
     }
 
@@ -151,17 +159,20 @@ impl Hostile {
     fn decide(&mut self, p: usize, fate: Fate) {
         let now = self.log.now();
         let woken: Vec<_> = self.looks[p].wakes.iter().filter(|(_, at)| **at <= now).map(|(id, _)| *id).collect();
-        self.looks[p].dirty.extend(woken);
+        woken.into_iter().for_each(|id| self.looks[p].touch(id, News::All));
         // A planner looks once a second at what a freeze no longer holds.
         if !self.planners[p].policy().freezes.is_empty() {
-            self.looks[p].dirty.extend(self.planners[p].startable(now));
+            let startable = self.planners[p].startable(now);
+            startable.into_iter().for_each(|id| self.looks[p].touch(id, News::shared()));
         }
-        for id in self.looks[p].dirty.clone() {
-            let decisions = decide(&self.planners[p], id, now);
+        for (id, news) in self.looks[p].dirty.clone() {
+            let decisions = decide_about(&self.planners[p], id, &news, now);
             if decisions.is_empty() {
                 self.looks[p].dirty.remove(&id);
-                self.looks[p].wakes.remove(&id);
-                self.looks[p].wakes.extend(wake(&self.planners[p], id).map(|at| (id, at)));
+                // What only some news change was not later before.
+                let known = self.looks[p].wakes.remove(&id).filter(|_| news != News::All);
+                let wake = known.into_iter().chain(wake_about(&self.planners[p], id, &news)).min();
+                self.looks[p].wakes.extend(wake.map(|at| (id, at)));
             }
             for decision in decisions {
                 let (address, expected, events) = (decision.address, decision.expected, decision.events);
