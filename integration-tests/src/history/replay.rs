@@ -128,7 +128,7 @@ impl Replay {
             PlanEvent::Planned { plan, .. } => deployment.planned(plan),
             PlanEvent::Paused { .. } => deployment.paused = true,
             PlanEvent::Resumed => deployment.paused = false,
-            PlanEvent::Told { .. } => {}
+            PlanEvent::Told { .. } | PlanEvent::Abandoned { .. } => {}
             PlanEvent::CancelRequested { .. } => {
                 deployment.overdue |= by_planner && !deployment.cancelled;
                 deployment.cancelled = true;

@@ -58,6 +58,8 @@ pub struct Deployment {
     pub corrupt: Option<String>,
     /// The places of its targets in the request.
     targets: HashMap<TargetName, usize>,
+    /// Its entries that found no room at their place of the log, or nothing to do.
+    pub voids: Vec<u64>,
 }
 
 /// Somebody wants it to stop, or to pause.
@@ -78,6 +80,8 @@ pub struct End {
     pub reason: Option<String>,
     /// All problems, if it was rejected.
     pub problems: Vec<String>,
+    /// The entry that ended it.
+    pub seq: u64,
     /// When.
     pub at: DateTime<Utc>,
 }
@@ -163,6 +167,7 @@ impl Deployment {
             pause: None,
             end: None,
             corrupt: None,
+            voids: Vec::new(),
         }
     }
 
@@ -199,7 +204,12 @@ impl Deployment {
 
     /// Takes in an event of the plan subject that needs nothing but this deployment. `Started` and
     /// `Granted` take something shared and are [`crate::State`]'s.
-    pub(crate) fn apply_plan(&mut self, at: DateTime<Utc>, actor: &Actor, event: &PlanEvent) -> Result<(), Impossible> {
+    pub(crate) fn apply_plan(
+        &mut self,
+        (seq, at): (u64, DateTime<Utc>),
+        actor: &Actor,
+        event: &PlanEvent,
+    ) -> Result<(), Impossible> {
         match (event, actor) {
             (PlanEvent::Planned { plan, digest }, Actor::Planner { .. }) if self.progress.is_none() => {
                 let mut progress = Progress::new((**plan).clone(), digest.clone());
@@ -210,7 +220,7 @@ impl Deployment {
             }
             (PlanEvent::Rejected { problems }, Actor::Planner { .. }) if self.progress.is_none() => {
                 let reason = problems.first().cloned();
-                self.end = Some(End { outcome: Outcome::Rejected, reason, problems: problems.clone(), at });
+                self.end = Some(End { outcome: Outcome::Rejected, reason, problems: problems.clone(), seq, at });
             }
             (PlanEvent::RetryScheduled { task, not_before }, Actor::Planner { .. }) => {
                 self.change_task(task, |task| task.schedule_retry(*not_before))?;
@@ -244,7 +254,7 @@ impl Deployment {
                 }
             }
             (PlanEvent::Finished { outcome, reason }, Actor::Planner { .. }) => {
-                self.end = Some(End { outcome: *outcome, reason: reason.clone(), problems: Vec::new(), at });
+                self.end = Some(End { outcome: *outcome, reason: reason.clone(), problems: Vec::new(), seq, at });
             }
             (event, actor) => {
                 return Err(Impossible(format!(

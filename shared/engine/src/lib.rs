@@ -13,6 +13,7 @@ pub mod lifecycle;
 pub mod order;
 pub mod ports;
 pub mod ready;
+pub mod retention;
 pub mod state;
 pub mod template;
 pub mod variables;

@@ -5,6 +5,7 @@
 //! everybody who folds, and `decide` tries again later.
 
 mod admission;
+mod damage;
 mod limits;
 mod yields;
 
@@ -114,14 +115,6 @@ impl State {
         }
     }
 
-    /// An entry of a deployment can not be read: the deployment stops, and keeps its lane, until a person looks.
-    pub fn unreadable(&mut self, seq: u64, id: DeploymentId, reason: &str) {
-        self.head = seq;
-        if let Some(deployment) = self.deployments.get_mut(&id) {
-            deployment.corrupt.get_or_insert_with(|| format!("entry {seq}: {reason}"));
-        }
-    }
-
     /// Takes in one entry of the log, in order.
     pub fn apply(&mut self, recorded: &Recorded) -> Applied {
         self.head = recorded.seq;
@@ -133,7 +126,9 @@ impl State {
         let mut applied = Applied::default();
         let over = |d: &Deployment| d.end.is_some() || d.corrupt.is_some();
         if self.forgotten.contains(&id) || self.deployments.get(&id).is_some_and(over) {
-            applied.void.push("its deployment is over or stopped".to_owned());
+            if !self.abandon(id, recorded, &mut applied) {
+                applied.void.push("its deployment is over or stopped".to_owned());
+            }
             return applied;
         }
         if !self.deployments.contains_key(&id) && !begins(&recorded.entry) {
@@ -145,6 +140,11 @@ impl State {
             && let Some(deployment) = self.deployments.get_mut(&id)
         {
             deployment.corrupt = Some(format!("entry {}: {impossible}", recorded.seq));
+        }
+        if !applied.void.is_empty()
+            && let Some(deployment) = self.deployments.get_mut(&id)
+        {
+            deployment.voids.push(recorded.seq);
         }
         applied
     }
@@ -248,7 +248,7 @@ impl State {
                     applied.void.push("the request names another deployment".to_owned());
                     return Ok(());
                 }
-                self.queue(recorded, (**request).clone());
+                self.queue(recorded, (**request).clone(), applied);
                 Ok(())
             }
             PlanEvent::Started { policy } if by_planner => {
@@ -265,9 +265,13 @@ impl State {
                 }
                 Ok(())
             }
+            PlanEvent::Abandoned { .. } => {
+                applied.void.push("nothing has stopped it that it would have to be given up for".to_owned());
+                Ok(())
+            }
             event => {
                 let deployment = self.deployments.get_mut(&id).ok_or_else(|| Impossible("no deployment".into()))?;
-                deployment.apply_plan(recorded.at, actor, event)?;
+                deployment.apply_plan((recorded.seq, recorded.at), actor, event)?;
                 let waits = !deployment.holds_lane();
                 if deployment.end.is_some() {
                     self.leave(id, recorded.at, applied);
@@ -282,7 +286,7 @@ impl State {
     }
 
     /// Puts a new deployment at the end of its lane, or refuses it there.
-    fn queue(&mut self, recorded: &Recorded, request: Request) {
+    fn queue(&mut self, recorded: &Recorded, request: Request, applied: &mut Applied) {
         let mut deployment = Deployment::requested(recorded, request);
         let id = deployment.id();
         let lane = self.lanes.entry(lane(&deployment)).or_default();
@@ -290,9 +294,10 @@ impl State {
         match (deployment.request.queue, before) {
             (Queue::Reject, Some(first)) => {
                 let reason = format!("deployment {first} is not over, and the environment's queue takes no second one");
+                applied.void.push(reason.clone());
+                let (seq, at) = (recorded.seq, recorded.at);
                 let problems = vec![reason.clone()];
-                let reason = Some(reason);
-                deployment.end = Some(End { outcome: Outcome::Rejected, reason, problems, at: recorded.at });
+                deployment.end = Some(End { outcome: Outcome::Rejected, reason: Some(reason), problems, seq, at });
             }
             _ => lane.push_back(id),
         }

@@ -255,6 +255,7 @@ fn plan_text(event: &PlanEvent) -> String {
         PlanEvent::Resumed => "resumed".to_owned(),
         PlanEvent::Told { task, fail } => format!("{task} is told to {}", if *fail { "fail" } else { "go on" }),
         PlanEvent::CancelRequested { reason } => format!("cancel requested: {reason}"),
+        PlanEvent::Abandoned { reason } => format!("given up: {reason}"),
         PlanEvent::Finished { outcome: Outcome::Succeeded, .. } => "finished: succeeded".to_owned(),
         PlanEvent::Finished { outcome, reason } => {
             format!("finished: {outcome}: {}", reason.as_deref().unwrap_or("no reason"))

@@ -32,6 +32,7 @@ fn deeds(recorded: &Recorded) -> Vec<Audit> {
                 PlanEvent::CancelRequested { reason } => Some(entry("deployment.cancel", reason.clone())),
                 PlanEvent::Paused { reason } => Some(entry("deployment.pause", reason.clone())),
                 PlanEvent::Resumed => Some(entry("deployment.resume", String::new())),
+                PlanEvent::Abandoned { reason } => Some(entry("deployment.abandon", reason.clone())),
                 _ => None,
             })
             .collect(),

@@ -28,6 +28,7 @@ fn wrong(case: &Case) -> Option<String> {
         let world = Hostile::run(case);
         check::check(&world.log);
         check::same_story(&world.log, &world.planners);
+        check::purged(&world.log);
     }));
     outcome.err().map(|cause| {
         let text = cause.downcast_ref::<String>().cloned();

@@ -16,7 +16,9 @@ use slipway_engine::{
     State,
     deployment::{Deployment, Progress, Task, TaskState, rollout},
     gate::{Gate, GateState},
-    ready, view,
+    ready,
+    retention::{Past, purgeable},
+    view,
 };
 
 use crate::world::Log;
@@ -353,12 +355,7 @@ fn canary(progress: &Progress, i: usize, rolling: &Rolling) {
 
 /// Whoever folded live, in pieces, with restarts, tells the same story as a replay.
 pub fn same_story(log: &Log, planners: &[State]) {
-    let fold = || {
-        let mut state = State::new();
-        log.entries.iter().for_each(|r| drop(state.apply(r)));
-        state
-    };
-    let (first, second) = (fold(), fold());
+    let (first, second) = (fold(log.entries.iter()), fold(log.entries.iter()));
     for deployment in first.deployments() {
         let story = view::deployment(deployment, 0);
         for other in planners.iter().chain([&second]) {
@@ -366,4 +363,50 @@ pub fn same_story(log: &Log, planners: &[State]) {
             assert!(story == other, "a replay tells another story");
         }
     }
+}
+
+/// Whatever may be purged at any time changes nothing in what stays.
+pub fn purged(log: &Log) {
+    let mut state = State::new();
+    let whole = fold(log.entries.iter());
+    for recorded in &log.entries {
+        state.apply(recorded);
+        let over = state.get(recorded.address.deployment()).and_then(Past::of);
+        if over.is_none_or(|past| past.ended != recorded.seq) {
+            continue;
+        }
+        let past: Vec<Past> = state.deployments().filter_map(Past::of).collect();
+        let unfinished = state.deployments().filter(|d| d.end.is_none());
+        let gone = purgeable(&past, unfinished, recorded.at, recorded.seq);
+        // As the server keeps it: of each the last entry on its plan's subject.
+        let mut last = BTreeMap::new();
+        for early in log.entries.iter().take_while(|early| early.seq <= recorded.seq) {
+            if let Address::Plan(id) = early.address {
+                last.insert(id, early.seq);
+            }
+        }
+        let stays = |other: &&Recorded| {
+            let id = other.address.deployment();
+            !gone.contains(&id) || other.seq > recorded.seq || last.get(&id) == Some(&other.seq)
+        };
+        // An end that follows from the rest is written down before.
+        let derived = |id: &DeploymentId| whole.get(*id).is_some_and(|d| d.seq == last[id]);
+        let shorter = fold(
+            log.entries
+                .iter()
+                .filter(stays)
+                .filter(|r| !(gone.contains(&r.address.deployment()) && derived(&r.address.deployment()))),
+        );
+        for deployment in whole.deployments().filter(|d| !gone.contains(&d.id())) {
+            let left = shorter.get(deployment.id()).unwrap();
+            let same = view::deployment(left, 0) == view::deployment(deployment, 0) && left.voids == deployment.voids;
+            assert!(same, "without {gone:?} of entry {}, {} tells another story", recorded.seq, deployment.id());
+        }
+    }
+}
+
+fn fold<'a>(entries: impl Iterator<Item = &'a Recorded>) -> State {
+    let mut state = State::new();
+    entries.for_each(|recorded| drop(state.apply(recorded)));
+    state
 }
