@@ -2,17 +2,20 @@
 
 mod approval;
 mod architecture;
+mod archive;
 mod bad_input;
 mod canary;
 mod chaos;
 mod cluster;
 mod crashes;
+mod damage;
 mod engine_restart;
 mod examples;
 mod failing_release;
 mod failpoints;
 mod full;
 mod lanes;
+mod lost_tail;
 mod main_story;
 mod progression;
 mod rolling_restart;

@@ -12,6 +12,7 @@ mod manifests;
 mod nats;
 mod push;
 mod release;
+mod repair;
 mod secret;
 mod stack;
 mod status;
@@ -112,6 +113,9 @@ enum Command {
     /// What registries sent
     #[command(subcommand)]
     Push(push::Push),
+    /// Damage of the log: list, give up, make rows again
+    #[command(subcommand)]
+    Repair(repair::Repair),
     /// Who did what
     Audit(audit::Audit),
     /// Remember a server and a token
@@ -152,6 +156,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Token(args) => args.run(&shared).await,
         Command::Webhook(args) => args.run(&shared).await,
         Command::Push(args) => args.run(&shared).await,
+        Command::Repair(args) => args.run(&shared).await,
         Command::Audit(args) => args.run(&shared).await,
         Command::Login(args) => args.run(&shared).await,
         Command::Explain(args) => args.run(&shared),

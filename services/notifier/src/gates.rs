@@ -124,13 +124,10 @@ impl Gates {
                     closings.extend(self.at_gate(id, step, |gate| gate.moot(reason)));
                 }
                 PlanEvent::Finished { outcome, .. } => {
-                    let steps = self.deployments.get(&id).map(|d| d.gates.keys().cloned().collect::<Vec<_>>());
-                    let reason = format!("the deployment {}", past(*outcome));
-                    for step in steps.unwrap_or_default() {
-                        closings.extend(self.at_gate(id, &step, |gate| gate.moot(&reason)));
-                    }
-                    self.deployments.remove(&id);
+                    closings.extend(self.over(id, &format!("the deployment {}", past(*outcome))));
                 }
+                // Only what was stopped by damage is ever given up.
+                PlanEvent::Abandoned { .. } => closings.extend(self.over(id, "the deployment was given up")),
                 PlanEvent::PolicySet { .. }
                 | PlanEvent::Planned { .. }
                 | PlanEvent::Started { .. }
@@ -145,6 +142,14 @@ impl Gates {
                 | PlanEvent::CancelRequested { .. } => {}
             }
         }
+        closings
+    }
+
+    fn over(&mut self, id: DeploymentId, reason: &str) -> Vec<Closing> {
+        let steps = self.deployments.get(&id).map(|d| d.gates.keys().cloned().collect::<Vec<_>>());
+        let steps = steps.unwrap_or_default();
+        let closings = steps.iter().filter_map(|step| self.at_gate(id, step, |gate| gate.moot(reason))).collect();
+        self.deployments.remove(&id);
         closings
     }
 

@@ -192,6 +192,7 @@ mod tests {
             version: "0".into(),
             targets: vec![TargetName::worker()],
             draining: false,
+            archived: None,
         }
     }
 

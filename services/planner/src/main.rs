@@ -5,6 +5,7 @@
 
 mod agenda;
 mod appends;
+mod archive;
 mod clock;
 mod contacts;
 mod leases;

@@ -29,6 +29,7 @@ use tracing::Instrument as _;
 use crate::{
     agenda::Agenda,
     appends::{Answer, Appends},
+    archive,
     clock::Clock,
     contacts::{ASK_EVERY, Contacts, SILENCE},
     leases::Leases,
@@ -51,17 +52,25 @@ pub async fn run(bus: Bus, id: HolderName, readiness: Readiness, shutdown: Cance
     let target = bus.head().await.context("the end of the log")?;
     let (entries, mut folded) = mpsc::channel(4 * BATCH);
     let _feeding = AbortOnDropHandle::new(tokio::spawn(feed(bus.clone(), entries)));
-    let alive = bus.clone().stay_present(Role::Planner, id.clone(), env!("CARGO_PKG_VERSION"), shutdown.clone());
+    let alive =
+        bus.clone().stay_present((Role::Planner, id.clone()), env!("CARGO_PKG_VERSION"), || None, shutdown.clone());
     let alive = tokio::spawn(alive);
     let presence = bus.watch_presence();
     let mut planner = Planner::new(bus, id, presence, target);
     planner.report(&readiness);
     let mut batch = Vec::with_capacity(BATCH);
     let (mut tick, mut ask) = (tokio::time::interval(TICK), tokio::time::interval(ASK_EVERY));
+    let checked = archive::check(planner.bus.clone());
+    tokio::pin!(checked);
     loop {
         let next = planner.next_time();
         tokio::select! {
             () = shutdown.cancelled() => break,
+            result = &mut checked, if !planner.checked => {
+                result?;
+                planner.checked = true;
+                planner.report(&readiness);
+            }
             read = folded.recv_many(&mut batch, BATCH) => {
                 anyhow::ensure!(read > 0, "the log can not be read any more");
                 for entry in batch.drain(..) {
@@ -105,6 +114,8 @@ struct Planner {
     ringing: TaskTracker,
     /// The end of the log as it was at the start; nothing is decided before it is reached.
     target: u64,
+    /// Whether the log is known to be the archive's.
+    checked: bool,
     /// Deployments to look at, and when.
     agenda: Agenda,
 }
@@ -124,18 +135,23 @@ impl Planner {
             rings: Rings::default(),
             ringing: TaskTracker::new(),
             target,
+            checked: false,
             agenda: Agenda::default(),
         }
     }
 
     fn is_caught_up(&self) -> bool {
-        self.state.head() >= self.target
+        self.checked && self.state.head() >= self.target
     }
 
     fn report(&self, readiness: &Readiness) {
         readiness.set(
             COMPONENT,
-            if self.is_caught_up() { Ok(()) } else { Err(format!("reading the log up to {}", self.target)) },
+            match self.checked {
+                _ if self.is_caught_up() => Ok(()),
+                true => Err(format!("reading the log up to {}", self.target)),
+                false => Err("waiting for a release service to say how far its archive goes, at most 30 s".to_owned()),
+            },
         );
         metrics::gauge!("slipway_planner_folded_sequence").set(self.state.head() as f64);
         metrics::gauge!("slipway_planner_deployments").set(self.state.deployments().len() as f64);

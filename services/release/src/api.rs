@@ -10,6 +10,7 @@ mod manifests;
 mod people;
 mod pushes;
 mod releases;
+mod repair;
 mod secrets;
 
 use axum::{
@@ -42,6 +43,9 @@ pub fn router() -> Router<Shared> {
         .route("/api/v1/deployments/{id}/resume", post(deployments::resume))
         .route("/api/v1/deployments/{id}/retry", post(deployments::retry))
         .route("/api/v1/deployments/{id}/steps/{step}/go", post(deployments::go))
+        .route("/api/v1/deployments/{id}/abandon", post(repair::abandon))
+        .route("/api/v1/damaged", get(repair::damaged))
+        .route("/api/v1/rebuild", get(repair::rebuilding).post(repair::rebuild))
         .route("/api/v1/deployments/{id}/why", get(deployments::why))
         .route("/api/v1/deployments/{id}/gates/{step}", post(deployments::vote))
         .route("/api/v1/board", get(board::board))

@@ -4,6 +4,7 @@
 
 mod api;
 mod app;
+mod archive;
 mod auth;
 mod bootstrap;
 mod hooks;
@@ -15,7 +16,9 @@ mod problem;
 mod projection;
 mod promotion;
 mod pushes;
+mod rebuild;
 mod registry;
+mod repair_log;
 mod room;
 mod secret_delivery;
 mod server;
@@ -45,11 +48,18 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     app::{App, Shared},
     keyring::Keyring,
-    settings::{Cli, PORT, Settings},
+    settings::{Cli, Command, PORT, Settings},
 };
+
+/// How long the goodbye may take.
+const GOODBYE: std::time::Duration = std::time::Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let Cli { command, settings } = Cli::parse();
+    if let Some(Command::RepairLog(how)) = command {
+        return repair_log::main(&settings, &how);
+    }
+    let command = command.as_ref().and_then(Command::common);
     program::main("slipway-release", Threads::Many, command, &settings.effective(), |shutdown| run(settings, shutdown))
 }
 
@@ -62,8 +72,14 @@ async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<
     let work = TaskTracker::new();
     work.spawn(nats_readiness(app.clone(), shutdown.clone()));
     work.spawn(presence::run(app.clone(), shutdown.clone()));
-    work.spawn(app.bus.clone().stay_present(Role::Release, id, env!("CARGO_PKG_VERSION"), shutdown.clone()));
+    let goodbye = CancellationToken::new();
+    let archived = app.clone();
+    let archived = move || archived.folded.archived();
+    let presence =
+        app.bus.clone().stay_present((Role::Release, id), env!("CARGO_PKG_VERSION"), archived, goodbye.clone());
+    let presence = tokio::spawn(presence);
     work.spawn(room::run(app.clone(), shutdown.clone()));
+    work.spawn(archive::run(app.clone(), shutdown.clone()));
     work.spawn(guard("fold", projection::run(app.clone(), shutdown.clone()), app.clone()));
     work.spawn(guard("secret delivery", secret_delivery::run(app.clone(), shutdown.clone()), app.clone()));
     work.spawn(guard("pushes", pushes::run(app.clone(), shutdown.clone()), app.clone()));
@@ -75,8 +91,13 @@ async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<
     work.wait().await;
     served.context("the HTTP server failed")?;
     match app.failure.get() {
+        // What it said last of its archive stands for a while, for planners that start after it.
         Some(failure) => Err(anyhow::anyhow!("{failure}")),
-        None => Ok(()),
+        None => {
+            goodbye.cancel();
+            let _ = tokio::time::timeout(GOODBYE, presence).await;
+            Ok(())
+        }
     }
 }
 
@@ -93,16 +114,21 @@ async fn start(settings: Settings, shutdown: CancellationToken) -> anyhow::Resul
     };
     let bus = Bus::connect(&config).await?;
     bus.ensure_streams(settings.nats.replicas).await?;
+    let folded = projection::Folded::default();
+    if let Some(mark) = store.newest_events(1).await?.pop() {
+        folded.set_archived(mark);
+    }
     Ok(Arc::new(App {
         world: Mutex::default(),
         settings,
         bus,
         store,
         keyring,
-        folded: projection::Folded::default(),
+        folded,
         presences: presence::Presences::default(),
         registries: registry::Registries::default(),
         room: room::Room::default(),
+        rebuild: rebuild::Progress::default(),
         readiness: Readiness::new(&["nats", "fold"]),
         shutdown,
         failure: std::sync::OnceLock::new(),

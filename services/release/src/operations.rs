@@ -8,6 +8,7 @@ pub mod gates;
 pub mod manifests;
 pub mod progression;
 pub mod releases;
+pub mod repair;
 pub mod request;
 pub mod secrets;
 pub mod tokens;
@@ -18,6 +19,8 @@ use slipway_domain::event::{Actor, Envelope, SCHEMA};
 use slipway_store::Audit;
 use uuid::Uuid;
 
+use crate::problem::Problem;
+
 /// An envelope by this actor, now.
 pub fn envelope<E>(actor: Actor, event: E) -> Envelope<E> {
     Envelope {
@@ -27,6 +30,19 @@ pub fn envelope<E>(actor: Actor, event: E) -> Envelope<E> {
         actor,
         trace: slipway_service::telemetry::traceparent(),
         events: vec![event],
+    }
+}
+
+/// A reason as a person gave it, which must be there.
+fn said(reason: &str) -> Result<String, Problem> {
+    match reason.trim() {
+        "" => {
+            Err(Problem::unprocessable("reason-missing", "say why: it is what others read who wonder about it later"))
+        }
+        said if said.chars().count() > 1_000 => {
+            Err(Problem::unprocessable("reason-missing", "the reason has more than 1,000 characters; say it shorter"))
+        }
+        said => Ok(said.to_owned()),
     }
 }
 

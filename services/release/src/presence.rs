@@ -79,6 +79,7 @@ mod tests {
             version: "0".into(),
             targets: vec![target.clone()],
             draining: false,
+            archived: None,
         };
         let start = Instant::now();
         presences.take(PresenceEvent::Up(executor.clone()), start);

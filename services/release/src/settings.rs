@@ -1,10 +1,10 @@
 //! What the release service is told at start: flags and `SLIPWAY_*` variables.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser};
 use slipway_service::{
-    Command,
+    self as service,
     args::{ListenArgs, NatsArgs, redact_url},
 };
 
@@ -20,6 +20,36 @@ pub struct Cli {
     pub command: Option<Command>,
     #[command(flatten)]
     pub settings: Settings,
+}
+
+/// What the program is asked to do.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum Command {
+    /// Serve until SIGTERM (the default)
+    Run,
+    /// Print the effective settings, secrets redacted
+    Config,
+    /// Give back to NATS what its log has lost, from the archive in the database; all services must be stopped
+    RepairLog(RepairLog),
+}
+
+/// How a log is repaired.
+#[derive(Debug, Clone, Args)]
+pub struct RepairLog {
+    /// Where log and archive went different ways, believe the log: what only the archive knows is given up
+    #[arg(long)]
+    pub believe_log: bool,
+}
+
+impl Command {
+    /// What every service can be asked to do.
+    pub fn common(&self) -> Option<service::Command> {
+        match self {
+            Self::Run => Some(service::Command::Run),
+            Self::Config => Some(service::Command::Config),
+            Self::RepairLog(_) => None,
+        }
+    }
 }
 
 /// The settings of a release service.
@@ -43,12 +73,27 @@ pub struct Settings {
     /// Where the first admin token is written, if the database has no token yet
     #[arg(long, env = "SLIPWAY_ADMIN_TOKEN_FILE", default_value = "/var/lib/slipway/admin.token")]
     pub admin_token_file: PathBuf,
+    /// How long a deployment that is over stays in the log, in hours; the archive in the database keeps it for ever
+    #[arg(long, env = "SLIPWAY_LOG_HOURS", default_value_t = 24.0, value_name = "HOURS", value_parser = hours)]
+    pub log_hours: f64,
     /// Name of this process among release services
     #[arg(long, env = "SLIPWAY_ID", default_value = "release-1")]
     pub id: String,
 }
 
+fn hours(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(hours) if (0.0..=1e6).contains(&hours) => Ok(hours),
+        _ => Err("hours are a number from 0 on, such as 24 or 0.5".to_owned()),
+    }
+}
+
 impl Settings {
+    /// How long a deployment that is over stays in the log.
+    pub fn keep_in_log(&self) -> Duration {
+        Duration::from_secs_f64(self.log_hours * 3600.0)
+    }
+
     /// The settings in effect as lines of `NAME=value`, without passwords.
     pub fn effective(&self) -> String {
         let creds = self.nats.creds.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
@@ -60,6 +105,7 @@ impl Settings {
             ("SLIPWAY_LISTEN", self.listen.or_port(PORT).to_string()),
             ("SLIPWAY_MASTER_KEY_FILE", self.master_key_file.display().to_string()),
             ("SLIPWAY_ADMIN_TOKEN_FILE", self.admin_token_file.display().to_string()),
+            ("SLIPWAY_LOG_HOURS", self.log_hours.to_string()),
             ("SLIPWAY_ID", self.id.clone()),
         ]
         .into_iter()

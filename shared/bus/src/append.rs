@@ -81,7 +81,7 @@ impl Bus {
         let subject = subject::of(address);
         let payload = envelope::pack(entry).map_err(|reason| BusError::Refused { what: subject.clone(), reason })?;
         let payload = if payload.len() > MAX_ENVELOPE {
-            let blob = self.put_blob(&payload).await?;
+            let blob = self.put_blob(address.deployment(), &payload).await?;
             envelope::refer(entry.id(), blob).map_err(|reason| BusError::Refused { what: subject.clone(), reason })?
         } else {
             payload

@@ -1,4 +1,4 @@
-//! Payloads that are too large for an envelope: kept in chunks under their SHA-256.
+//! Payloads that are too large for an envelope: kept in chunks under their deployment and their SHA-256.
 //!
 //! An envelope above [`MAX_ENVELOPE`](crate::MAX_ENVELOPE) goes here first and is then named in the log by its
 //! digest. Writing the same bytes twice is harmless; what is read is checked against its name.
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use async_nats::{HeaderMap, jetstream::stream::DirectGetErrorKind};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use slipway_domain::text::sha256_hex;
+use slipway_domain::{id::DeploymentId, text::sha256_hex};
 
 use crate::{Bus, BusError, stream, subject};
 
@@ -30,23 +30,23 @@ struct Summary {
 }
 
 impl Bus {
-    /// Keeps a payload; the answer is its name.
-    pub(crate) async fn put_blob(&self, bytes: &Bytes) -> Result<String, BusError> {
-        let digest = sha256_hex(bytes);
+    /// Keeps a payload of a deployment; the answer is its name.
+    pub(crate) async fn put_blob(&self, id: DeploymentId, bytes: &Bytes) -> Result<String, BusError> {
+        let name = format!("{id}.{}", sha256_hex(bytes));
         if bytes.len() > MAX_BLOB {
-            let subject = subject::blob(&digest);
+            let subject = subject::blob(&name);
             return Err(BusError::TooLarge { subject, bytes: bytes.len(), limit: MAX_BLOB });
         }
         let chunks = bytes.len().div_ceil(CHUNK);
         for chunk in 0..chunks {
             let end = bytes.len().min((chunk + 1) * CHUNK);
-            self.insist_to_store(subject::blob_chunk(&digest, chunk), bytes.slice(chunk * CHUNK..end)).await?;
+            self.insist_to_store(subject::blob_chunk(&name, chunk), bytes.slice(chunk * CHUNK..end)).await?;
         }
         // Last, so that whoever finds it finds all of it.
         let summary = serde_json::to_vec(&Summary { chunks, bytes: bytes.len() })
             .map_err(|e| BusError::Refused { what: "a blob".into(), reason: e.to_string() })?;
-        self.insist_to_store(subject::blob(&digest), summary.into()).await?;
-        Ok(digest)
+        self.insist_to_store(subject::blob(&name), summary.into()).await?;
+        Ok(name)
     }
 
     async fn insist_to_store(&self, subject: String, payload: Bytes) -> Result<(), BusError> {
@@ -64,17 +64,19 @@ impl Bus {
     }
 
     /// The payload of a name.
-    pub(crate) async fn get_blob(&self, digest: &str) -> Result<Vec<u8>, BusError> {
-        let damaged = |reason: &str| BusError::Refused { what: format!("blob {digest}"), reason: reason.to_owned() };
-        let summary = self.blob_message(subject::blob(digest)).await?;
+    pub(crate) async fn get_blob(&self, name: &str) -> Result<Vec<u8>, BusError> {
+        let damaged = |reason: &str| BusError::Refused { what: format!("blob {name}"), reason: reason.to_owned() };
+        let summary = self.blob_message(subject::blob(name)).await?;
         let summary: Summary = serde_json::from_slice(&summary).map_err(|e| damaged(&e.to_string()))?;
         if summary.bytes > MAX_BLOB {
             return Err(damaged("it says that it is larger than a blob may be"));
         }
         let mut bytes = Vec::with_capacity(summary.bytes);
         for chunk in 0..summary.chunks {
-            bytes.extend_from_slice(&self.blob_message(subject::blob_chunk(digest, chunk)).await?);
+            bytes.extend_from_slice(&self.blob_message(subject::blob_chunk(name, chunk)).await?);
         }
+        // Logs of the first releases name a blob by its digest alone.
+        let digest = name.rsplit('.').next().unwrap_or(name);
         if sha256_hex(&bytes) != digest {
             return Err(damaged("its bytes are not those that its name promises"));
         }

@@ -25,7 +25,7 @@ impl Bus {
         let subject = subject::doorbell(&doorbell.task.target);
         let payload = to_json(&subject, doorbell)?;
         let payload = if payload.len() > MAX_ENVELOPE {
-            let blob = self.put_blob(&payload.into()).await?;
+            let blob = self.put_blob(doorbell.deployment, &payload.into()).await?;
             to_json(&subject, &Large { blob })?
         } else {
             payload

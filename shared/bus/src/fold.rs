@@ -3,7 +3,9 @@
 use slipway_domain::{event::Recorded, id::DeploymentId};
 
 use crate::{
-    Bus, BusError, stream, subject,
+    Bus, BusError,
+    archive::written_first,
+    stream, subject,
     tail::{CutTail, Item, Message, Source, Start, Tail},
 };
 
@@ -65,5 +67,6 @@ async fn recorded(bus: &Bus, message: &Message) -> Result<Recorded, BusError> {
     let unreadable = |reason| BusError::Unreadable { seq: message.seq, subject: subject.to_owned(), reason };
     let address = subject::parse(subject).ok_or_else(|| unreadable("its subject is none of the log's".to_owned()))?;
     let entry = bus.unpack(message.seq, &address, &message.body.payload).await?;
-    Ok(Recorded { seq: message.seq, at: message.at, address, entry })
+    let at = written_first(message.body.headers.as_ref()).unwrap_or(message.at);
+    Ok(Recorded { seq: message.seq, at, address, entry })
 }

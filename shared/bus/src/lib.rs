@@ -6,6 +6,7 @@
 
 mod alive;
 mod append;
+mod archive;
 mod blob;
 mod connection;
 mod denial;

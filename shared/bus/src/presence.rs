@@ -9,7 +9,7 @@ use async_nats::header::HeaderMap;
 use chrono::{DateTime, Utc};
 use slipway_domain::{
     name::HolderName,
-    presence::{Presence, RENEW_SECS, Role},
+    presence::{Mark, Presence, RENEW_SECS, Role},
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -65,18 +65,27 @@ impl Bus {
         self.store(stream::PRESENCE_STREAM, subject, headers, bytes::Bytes::new()).await.map(drop)
     }
 
-    /// Says every few seconds that a service which serves no targets is alive, and goodbye at the shutdown.
-    pub async fn stay_present(self, role: Role, id: HolderName, version: &str, shutdown: CancellationToken) {
-        let presence = Presence {
+    /// Says every few seconds that a service which serves no targets is alive, and goodbye at the shutdown. `archived`
+    /// is asked each time.
+    pub async fn stay_present(
+        self,
+        (role, id): (Role, HolderName),
+        version: &str,
+        archived: impl Fn() -> Option<Mark>,
+        shutdown: CancellationToken,
+    ) {
+        let mut presence = Presence {
             role,
             id,
             boot: Uuid::new_v4(),
             version: version.to_owned(),
             targets: Vec::new(),
             draining: false,
+            archived: None,
         };
         let mut renew = tokio::time::interval(Duration::from_secs(RENEW_SECS));
         while shutdown.run_until_cancelled(renew.tick()).await.is_some() {
+            presence.archived = archived();
             if let Err(error) = self.announce(&presence).await {
                 tracing::warn!(%error, "this service could not say that it is alive");
             }

@@ -6,10 +6,14 @@ use async_nats::jetstream::{
     message::StreamMessage,
     stream::{DirectGetErrorKind, Info, LastRawMessageErrorKind},
 };
-use slipway_domain::event::{Address, Entry, Recorded};
+use slipway_domain::{
+    event::{Address, Entry, Recorded},
+    presence::Mark,
+};
 
 use crate::{
     Bus, BusError,
+    archive::written_first,
     envelope::{self, Unpacked},
     stream, subject,
 };
@@ -33,6 +37,8 @@ pub(crate) enum Via {
 enum Read<'a> {
     /// The last message on a subject.
     Last { subject: &'a str },
+    /// The message at a sequence.
+    At { seq: u64 },
     /// The first message on a subject after a sequence.
     After { via: Via, subject: &'a str, after: u64 },
 }
@@ -52,6 +58,12 @@ impl Bus {
     /// The last sequence of the whole log; 0 if it is empty. Never stale.
     pub async fn head(&self) -> Result<u64, BusError> {
         Ok(self.log_info().await?.state.last_sequence)
+    }
+
+    /// The message at a place of the log, if it is still there. Never stale.
+    pub async fn mark_at(&self, seq: u64) -> Result<Option<Mark>, BusError> {
+        let found = self.message(Read::At { seq }).await?;
+        Ok(found.map(|message| Mark { seq, id: envelope::id(&message.payload).unwrap_or_default() }))
     }
 
     /// How full the log is: bytes used by `max_bytes`, 1.0 is full. 0.0 if it has no limit.
@@ -93,7 +105,7 @@ impl Bus {
     ) -> Result<Option<Recorded>, BusError> {
         let subject = subject::of(address);
         let Some(message) = self.first_after(via, &subject, after, seen).await? else { return Ok(None) };
-        let (seq, at) = (message.sequence, message.time);
+        let (seq, at) = (message.sequence, written_first(Some(&message.headers)).unwrap_or(message.time));
         let entry = self.unpack(seq, address, &message.payload).await?;
         Ok(Some(Recorded { seq, at, address: address.clone(), entry }))
     }
@@ -141,6 +153,7 @@ impl Bus {
         let log = &self.inner.log;
         let leader = match read {
             Read::Last { subject } => log.raw_message_builder().last_by_subject(subject).send().await,
+            Read::At { seq } => log.raw_message_builder().sequence(seq).send().await,
             Read::After { via: Via::Leader, subject, after } => {
                 log.raw_message_builder().sequence(after + 1).next_by_subject(subject).send().await
             }
@@ -160,7 +173,7 @@ impl Bus {
     }
 
     /// Asks until there is an answer, unless the server denies the question.
-    async fn insist<T, F>(&self, api: &str, ask: impl Fn() -> F) -> Result<T, BusError>
+    pub(crate) async fn insist<T, F>(&self, api: &str, ask: impl Fn() -> F) -> Result<T, BusError>
     where
         F: Future<Output = Result<T, String>>,
     {

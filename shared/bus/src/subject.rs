@@ -62,6 +62,11 @@ pub(crate) fn deployment(id: DeploymentId) -> String {
     format!("deployment.{id}.>")
 }
 
+/// All tasks, and all gates, of one deployment.
+pub(crate) fn parts(id: DeploymentId) -> [String; 2] {
+    [format!("deployment.{id}.task.>"), format!("deployment.{id}.gate.>")]
+}
+
 /// Where a target's doorbell is; also the name of its queue group.
 pub(crate) fn doorbell(target: &TargetName) -> String {
     format!("task.{target}")
@@ -114,14 +119,19 @@ pub(crate) fn secret(holder: &HolderName) -> String {
     format!("secret.{holder}")
 }
 
-/// A payload that is too large for an envelope.
-pub(crate) fn blob(digest: &str) -> String {
-    format!("$O.BLOBS.M.{digest}")
+/// A payload that is too large for an envelope; its name is the deployment's id and the digest.
+pub(crate) fn blob(name: &str) -> String {
+    format!("$O.BLOBS.M.{name}")
 }
 
 /// One part of a payload that is too large for an envelope.
-pub(crate) fn blob_chunk(digest: &str, chunk: usize) -> String {
-    format!("$O.BLOBS.C.{digest}.{chunk}")
+pub(crate) fn blob_chunk(name: &str, chunk: usize) -> String {
+    format!("$O.BLOBS.C.{name}.{chunk}")
+}
+
+/// All such payloads of one deployment.
+pub(crate) fn blobs(id: DeploymentId) -> [String; 2] {
+    [format!("$O.BLOBS.M.{id}.>"), format!("$O.BLOBS.C.{id}.>")]
 }
 
 /// Where what a registry sent is kept.

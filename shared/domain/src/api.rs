@@ -9,6 +9,7 @@ mod manifests;
 mod problem;
 mod pushes;
 mod releases;
+mod repair;
 mod waiting;
 
 pub use access::*;
@@ -19,4 +20,5 @@ pub use manifests::*;
 pub use problem::*;
 pub use pushes::*;
 pub use releases::*;
+pub use repair::*;
 pub use waiting::*;

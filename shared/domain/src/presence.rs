@@ -53,4 +53,16 @@ pub struct Presence {
     /// It takes no new work and ends when its work is done.
     #[serde(default)]
     pub draining: bool,
+    /// How far a release service has read the log into its archive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived: Option<Mark>,
+}
+
+/// A message of the log by which the log is known again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Its sequence.
+    pub seq: u64,
+    /// Its envelope's id.
+    pub id: Uuid,
 }

@@ -115,6 +115,11 @@ impl State {
         }
     }
 
+    /// A forgotten deployment was purged: without its request, nothing of it means anything.
+    pub fn purged(&mut self, id: DeploymentId) {
+        self.forgotten.remove(&id);
+    }
+
     /// Takes in one entry of the log, in order.
     pub fn apply(&mut self, recorded: &Recorded) -> Applied {
         self.head = recorded.seq;
@@ -387,6 +392,7 @@ impl State {
 
     /// An ended deployment gives back all it took.
     fn leave(&mut self, id: DeploymentId, at: DateTime<Utc>, applied: &mut Applied) {
+        self.let_go(id, applied);
         let Some(deployment) = self.deployments.get(&id) else { return };
         for target in &deployment.request.targets {
             if let Some(users) = self.users.get_mut(&target.name) {

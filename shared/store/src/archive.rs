@@ -8,11 +8,13 @@ use sea_orm::{
 use slipway_domain::{
     event::{Address, Entry, Recorded},
     id::DeploymentId,
+    presence::Mark,
 };
 
 use crate::{
     Store, StoreError,
     error::{column, from_json, sequence, to_json},
+    offsets,
 };
 
 /// Rows per insert; keeps the number of bound values below the limit of both databases.
@@ -80,8 +82,39 @@ impl Store {
         rows.into_iter().map(recorded).collect()
     }
 
-    /// The newest archived message; how a log that lost its end is noticed.
-    pub async fn last_event(&self) -> Result<Option<Recorded>, StoreError> {
-        row::Entity::find().order_by_desc(row::Column::Seq).one(self.db()).await?.map(recorded).transpose()
+    /// The first message of a deployment that is in the archive: its request.
+    pub async fn first_event_of(&self, id: DeploymentId) -> Result<Option<Recorded>, StoreError> {
+        Ok(self.events_of(id, 0, 1).await?.pop())
+    }
+
+    /// Archived messages after one sequence and up to another, oldest first.
+    pub async fn events_between(&self, after: u64, to: u64, limit: u64) -> Result<Vec<Recorded>, StoreError> {
+        let rows = row::Entity::find()
+            .filter(row::Column::Seq.gt(column(after)))
+            .filter(row::Column::Seq.lte(column(to)))
+            .order_by_asc(row::Column::Seq)
+            .limit(limit)
+            .all(self.db())
+            .await?;
+        rows.into_iter().map(recorded).collect()
+    }
+
+    /// Drops the archived messages after a sequence, and puts the projection back to it: they are in no log any more.
+    pub async fn cut_archive(&self, after: u64) -> Result<u64, StoreError> {
+        let writing = self.write().await?;
+        let tx = &writing.tx;
+        let cut = row::Entity::delete_many().filter(row::Column::Seq.gt(column(after))).exec(tx).await?;
+        let at = offsets::read(tx, offsets::DEPLOYMENTS).await?;
+        if at > after {
+            offsets::advance(tx, offsets::DEPLOYMENTS, at, after).await?;
+        }
+        writing.commit().await?;
+        Ok(cut.rows_affected)
+    }
+
+    /// The newest archived messages, newest first; how a log that lost its end is noticed.
+    pub async fn newest_events(&self, limit: u64) -> Result<Vec<Mark>, StoreError> {
+        let rows = row::Entity::find().order_by_desc(row::Column::Seq).limit(limit).all(self.db()).await?;
+        rows.into_iter().map(|row| recorded(row).map(|event| Mark { seq: event.seq, id: event.entry.id() })).collect()
     }
 }

@@ -71,12 +71,6 @@ pub(crate) async fn count(db: &impl ConnectionTrait, name: &str) -> Result<(), S
     Ok(())
 }
 
-/// Puts the offset back to the start.
-pub(crate) async fn reset(db: &impl ConnectionTrait, name: &str) -> Result<(), StoreError> {
-    row::Entity::delete_by_id(name).exec(db).await?;
-    Ok(())
-}
-
 impl Store {
     /// The log sequence that the projection stands at.
     pub async fn projected(&self) -> Result<u64, StoreError> {

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use sea_orm::EntityTrait;
 use slipway_domain::{
     api::{DeploymentSummary, DeploymentView, StepView, TaskView},
     event::Recorded,
@@ -128,18 +127,5 @@ impl Store {
         before_commit();
         writing.commit().await?;
         Ok(Projected::Stored)
-    }
-
-    /// Drops all rows that came from the deployment log, so that the next fold builds them again.
-    /// Audit entries stay.
-    pub async fn forget_projection(&self) -> Result<(), StoreError> {
-        let writing = self.write().await?;
-        let tx = &writing.tx;
-        deployments::deployment::Entity::delete_many().exec(tx).await?;
-        deployments::step::Entity::delete_many().exec(tx).await?;
-        deployments::task::Entity::delete_many().exec(tx).await?;
-        archive::row::Entity::delete_many().exec(tx).await?;
-        offsets::reset(tx, offsets::DEPLOYMENTS).await?;
-        writing.commit().await
     }
 }

@@ -112,6 +112,7 @@ fn presence_of(config: &WorkerConfig, boot: Uuid) -> Presence {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         targets: config.targets.clone(),
         draining: false,
+        archived: None,
     }
 }
 

@@ -23,7 +23,7 @@ pub enum Service {
         /// Its targets.
         targets: Option<Vec<TargetName>>,
     },
-    /// A person who repairs: may do everything with streams, but writes no deployment.
+    /// A person who repairs: may do everything with streams, and writes again what a log has lost.
     Operator,
 }
 
@@ -53,9 +53,11 @@ impl Service {
             Self::Planner(id) => planner(id),
             Self::Notifier(id) => notifier(id),
             Self::Executor { id, targets } => executor(id, targets.as_deref()),
-            Self::Operator => {
-                Rights { publish: vec!["$JS.API.>".to_owned()], subscribe: vec![">".to_owned()], ..Rights::default() }
-            }
+            Self::Operator => Rights {
+                publish: texts(["$JS.API.>", "deployment.>", "$O.BLOBS.>"]).to_vec(),
+                subscribe: vec![">".to_owned()],
+                ..Rights::default()
+            },
         }
     }
 }
@@ -78,6 +80,8 @@ fn release(id: &HolderName) -> Rights {
         rights.publish.extend(follows(stream));
     }
     rights.publish.extend(blobs());
+    // What is old and in its archive leaves the log.
+    rights.publish.extend(["DEPLOYMENTS", "OBJ_BLOBS"].map(|stream| format!("$JS.API.STREAM.PURGE.{stream}")));
     rights.subscribe.push("secret.*".to_owned());
     rights.answers = true;
     rights
@@ -141,9 +145,9 @@ fn holds(rights: &mut Rights, id: &HolderName, targets: &[&str]) {
     rights.answers = true;
 }
 
-/// Keeping and reading payloads that are too large for an envelope; their names are their contents' digests.
+/// Keeping and reading payloads that are too large for an envelope.
 fn blobs() -> [String; 3] {
-    texts(["$O.BLOBS.C.>", "$O.BLOBS.M.*", "$JS.API.DIRECT.GET.OBJ_BLOBS.>"])
+    texts(["$O.BLOBS.C.>", "$O.BLOBS.M.>", "$JS.API.DIRECT.GET.OBJ_BLOBS.>"])
 }
 
 /// Making streams, and making one smaller that had only just found room.

@@ -279,7 +279,15 @@ fn checkpoint() -> Entry {
 
 fn presence(role: Role, id: &str) -> Presence {
     let boot = uuid::Uuid::new_v4();
-    Presence { role, id: holder(id), boot, version: "0".to_owned(), targets: Vec::new(), draining: false }
+    Presence {
+        role,
+        id: holder(id),
+        boot,
+        version: "0".to_owned(),
+        targets: Vec::new(),
+        draining: false,
+        archived: None,
+    }
 }
 
 fn stored(appended: std::result::Result<Appended, BusError>) -> u64 {

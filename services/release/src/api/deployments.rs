@@ -107,16 +107,7 @@ pub async fn plan(
     person.may(Right::Read)?;
     app.folded.reached(query.at_least.unwrap_or(0)).await?;
     let id = operations::find(&app, &text).await?;
-    app.folded.read(|state| {
-        let deployment = state.get(id).ok_or_else(|| operations::unknown(&text))?;
-        let progress = deployment.progress.as_ref().ok_or_else(|| {
-            Problem::refusal(
-                "not-planned",
-                format!("deployment {id} has no plan; `slipway deployment show {id}` says why"),
-            )
-        })?;
-        Ok(Answer(PlanView { digest: progress.digest.clone(), plan: progress.plan.clone() }))
-    })
+    Ok(Answer(operations::plan(&app, id).await?))
 }
 
 /// The deployment of which a person who may deploy speaks, and the person as an actor.

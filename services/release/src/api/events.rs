@@ -50,7 +50,7 @@ pub async fn events(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     person.may(slipway_domain::api::Right::Read)?;
     let id = deployments::find(&app, &text).await?;
-    app.folded.read(|state| state.get(id).map(|_| ())).ok_or_else(|| deployments::unknown(&text))?;
+    deployments::exists(&app, id).await?;
     let after = resume(&headers, &query);
     Ok(stream(move |out| send_events(app, id, after, query.follow, out)))
 }

@@ -29,7 +29,7 @@ pub async fn logs(
 ) -> Result<Events, Problem> {
     person.may(Right::Read)?;
     let id = deployments::find(&app, &text).await?;
-    app.folded.read(|state| state.get(id).map(|_| ())).ok_or_else(|| deployments::unknown(&text))?;
+    deployments::exists(&app, id).await?;
     let after = resume(&headers, &query);
     Ok(stream(move |out| send_logs(app, id, after, query.follow, out)))
 }

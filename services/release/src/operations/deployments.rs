@@ -5,7 +5,7 @@ use std::time::Instant;
 use chrono::Utc;
 use slipway_bus::Appended;
 use slipway_domain::{
-    api::{Accepted, CreateDeployment, DeploymentView, TaskStatus, TaskView, Waiting, WaitingReason},
+    api::{Accepted, CreateDeployment, DeploymentView, PlanView, TaskStatus, TaskView, Waiting, WaitingReason},
     event::{Actor, Address, Entry, Outcome, PlanEvent, Verdict},
     id::{DeploymentId, TaskKey},
     name::TargetName,
@@ -39,6 +39,8 @@ pub enum Idempotency {
 
 /// Shortest beginning of an id that is looked up.
 const SHORTEST_PREFIX: usize = 4;
+/// Archived messages among which a plan is looked for.
+const LOOK_FOR_PLAN: u64 = 50;
 /// Longest idempotency key.
 const LONGEST_KEY: usize = 255;
 
@@ -52,8 +54,7 @@ pub async fn request(
     let id = id_of(&body, &actor, &idempotency)?;
     let body_digest = digest(&body);
     if !matches!(idempotency, Idempotency::Fresh)
-        && let Some((seq, first)) =
-            app.folded.read(|state| state.get(id).map(|d| (d.seq, d.request.body_digest.clone())))
+        && let Some((seq, first)) = asked_before(app, id).await?
     {
         return same(id, seq, &first, &body_digest);
     }
@@ -65,6 +66,15 @@ pub async fn request(
     let asked = request::Asked { id, environment: body.environment, by: actor.clone(), body_digest, options };
     let request = request::build(app, &world, release, asked).await?;
     append(app, request, actor).await
+}
+
+/// The place and the body's digest of the request that made a deployment, be it over or purged from the log.
+async fn asked_before(app: &App, id: DeploymentId) -> Result<Option<(u64, String)>, Problem> {
+    if let Some(live) = app.folded.read(|state| state.get(id).map(|d| (d.seq, d.request.body_digest.clone()))) {
+        return Ok(Some(live));
+    }
+    let Some(first) = app.store.first_event_of(id).await? else { return Ok(None) };
+    Ok(first_request(&first.entry).map(|request| (first.seq, request.body_digest.clone())))
 }
 
 fn id_of(body: &CreateDeployment, actor: &Actor, idempotency: &Idempotency) -> Result<DeploymentId, Problem> {
@@ -263,6 +273,38 @@ pub fn why(app: &App, id: DeploymentId) -> Vec<Waiting> {
         }
     }
     waiting
+}
+
+/// Refuses what is no deployment.
+pub async fn exists(app: &App, id: DeploymentId) -> Result<(), Problem> {
+    if app.folded.read(|state| state.get(id).is_some()) || app.store.deployment(id).await?.is_some() {
+        return Ok(());
+    }
+    Err(unknown(&id.to_string()))
+}
+
+/// The plan of a deployment; of one that is over from the archive.
+pub async fn plan(app: &App, id: DeploymentId) -> Result<PlanView, Problem> {
+    exists(app, id).await?;
+    let view = |deployment: &Deployment| {
+        deployment.progress.as_ref().map(|p| PlanView { digest: p.digest.clone(), plan: p.plan.clone() })
+    };
+    if let Some(live) = app.folded.read(|state| state.get(id).and_then(view)) {
+        return Ok(live);
+    }
+    // Planning is the first thing that becomes of a request; people may have said something before.
+    for recorded in app.store.events_of(id, 0, LOOK_FOR_PLAN).await? {
+        let Entry::Plan(envelope) = recorded.entry else { continue };
+        for event in envelope.events {
+            if let PlanEvent::Planned { plan, digest } = event {
+                return Ok(PlanView { digest, plan: *plan });
+            }
+        }
+    }
+    Err(Problem::refusal(
+        "not-planned",
+        format!("deployment {id} has no plan; `slipway deployment show {id}` says why"),
+    ))
 }
 
 /// The deployment of an id, or of the beginning of one.

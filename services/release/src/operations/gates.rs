@@ -30,6 +30,9 @@ pub async fn vote(
     loop {
         let head = app.bus.head_of(&address).await?;
         app.folded.reached(head).await?;
+        if app.folded.read(|state| state.get(id).is_none()) {
+            return Err(deployments::over_or_unknown(app, id).await);
+        }
         let (opened, plan_digest) =
             app.folded.read(|state| open_gate(state, id, step, &scope, body.verdict, person))?;
         if body.plan.as_ref().is_some_and(|seen| *seen != plan_digest) {

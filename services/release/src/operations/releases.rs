@@ -15,7 +15,12 @@ use slipway_domain::{
 use slipway_engine::channel;
 use slipway_store::{ReleaseRow, StoreError};
 
-use crate::{app::App, operations::audit, problem::Problem, promotion, registry};
+use crate::{
+    app::App,
+    operations::{audit, said},
+    problem::Problem,
+    promotion, registry,
+};
 
 /// Makes a release. One of the same version and the same images is simply told again.
 pub async fn create(
@@ -94,7 +99,7 @@ pub async fn block(
     actor: Actor,
 ) -> Result<ReleaseView, Problem> {
     get(app, project, version).await?;
-    let reason = said(reason)?;
+    let reason = said(&reason)?;
     let entry = audit(&actor, "release.block", format!("project/{project}/release/{version}"), reason.clone());
     let block = ReleaseBlock { reason, by: actor, at: entry.at };
     app.store.block_release(project, version, &block, &entry).await?;
@@ -110,24 +115,11 @@ pub async fn unblock(
     actor: Actor,
 ) -> Result<ReleaseView, Problem> {
     get(app, project, version).await?;
-    let entry = audit(&actor, "release.unblock", format!("project/{project}/release/{version}"), said(reason)?);
+    let entry = audit(&actor, "release.unblock", format!("project/{project}/release/{version}"), said(&reason)?);
     if app.store.unblock_release(project, version, &entry).await? {
         promotion::of_project(app, project).await;
     }
     show(app, project, version).await
-}
-
-fn said(reason: String) -> Result<String, Problem> {
-    match reason.trim() {
-        "" => Err(Problem::unprocessable(
-            "reason-missing",
-            "say why: it is what others read who wonder about the release",
-        )),
-        said if said.chars().count() > 1_000 => {
-            Err(Problem::unprocessable("reason-missing", "the reason has more than 1,000 characters; say it shorter"))
-        }
-        said => Ok(said.to_owned()),
-    }
 }
 
 /// One release as the API shows it.

@@ -20,6 +20,7 @@ fn executor(id: &str) -> Presence {
         version: "0.1.0".into(),
         targets: vec![target("web-01")],
         draining: false,
+        archived: None,
     }
 }
 

@@ -38,7 +38,6 @@ impl State {
         });
         deployment.plan_head = recorded.seq;
         applied.touched.push(id);
-        self.let_go(id, applied);
         self.leave(id, recorded.at, applied);
         if self.holds_back() {
             applied.touched.extend(self.startable(recorded.at));
@@ -47,7 +46,7 @@ impl State {
     }
 
     /// Slots and holders of the tasks that were under way. Whoever still works on one writes to nobody.
-    fn let_go(&mut self, id: DeploymentId, applied: &mut Applied) {
+    pub(super) fn let_go(&mut self, id: DeploymentId, applied: &mut Applied) {
         let progress = self.deployments.get(&id).and_then(|d| d.progress.as_ref());
         let under_way: Vec<_> = progress
             .iter()

@@ -38,6 +38,8 @@ macro_rules! stories {
 stories![
     a_batch_is_written_once_and_whole,
     a_rebuilt_projection_is_the_same,
+    an_archive_is_read_in_order_and_cut_where_its_log_was,
+    a_purge_is_remembered_until_it_is_over,
     rows_keep_what_a_partial_change_leaves_alone,
     the_board_tells_what_runs_and_what_waits,
     manifests_change_together_with_their_audit,

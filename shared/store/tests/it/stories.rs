@@ -105,7 +105,11 @@ pub async fn a_batch_is_written_once_and_whole(store: &Store) {
     assert_eq!(store.deployments(&DeploymentFilter { limit: 9, ..Default::default() }).await.unwrap().len(), 1);
     let events = store.events_of(id, 1, 10).await.unwrap();
     assert_eq!(events, [cancel(2, id), cancel(3, id)]);
-    assert_eq!(store.last_event().await.unwrap(), Some(cancel(3, id)));
+    let newest = store.newest_events(2).await.unwrap();
+    assert_eq!(
+        newest.iter().map(|mark| (mark.seq, mark.id)).collect::<Vec<_>>(),
+        [3, 2].map(|seq| (seq, cancel(seq, id).entry.id()))
+    );
     assert_eq!(store.audit_entries(10).await.unwrap().len(), 1);
     // An archive row that is there already fails the whole batch.
     let mut twice = batch(3, 4, &[view(2, "staging", None)]);
@@ -119,13 +123,48 @@ pub async fn a_rebuilt_projection_is_the_same(store: &Store) {
     let views = [view(1, "staging", Some(Outcome::Succeeded)), view(2, "production", None)];
     store.project(&batch(0, 5, &views)).await.unwrap();
     let before = (store.deployment(views[1].summary.id).await.unwrap(), store.board().await.unwrap());
-    store.forget_projection().await.unwrap();
-    assert_eq!(store.projected().await.unwrap(), 0);
-    assert_eq!(store.deployment(views[1].summary.id).await.unwrap(), None);
-    assert_eq!(store.last_event().await.unwrap(), None);
-    store.project(&batch(0, 5, &views)).await.unwrap();
+    // Rows that say something else, are missing, or are of nobody.
+    let mut other = views[1].clone();
+    other.summary.version = "9.9.9".into();
+    other.steps.truncate(1);
+    other.steps[0].tasks.truncate(1);
+    let changes: Vec<_> =
+        [other, view(3, "production", None)].iter().map(|v| DeploymentChange::between(None, v)).collect();
+    assert!(!store.rewrite(&changes, Some(4)).await.unwrap(), "the offset is elsewhere");
+    assert_eq!(before.1, store.board().await.unwrap());
+    assert!(store.rewrite(&changes, Some(5)).await.unwrap());
+    assert_ne!(before.1, store.board().await.unwrap());
+    let changes: Vec<_> = views.iter().map(|view| DeploymentChange::between(None, view)).collect();
+    assert!(store.rewrite(&changes, None).await.unwrap());
+    let known = views.iter().map(|view| view.summary.id).collect();
+    assert_eq!(store.drop_unknown(&known, 5).await.unwrap(), 1);
     let after = (store.deployment(views[1].summary.id).await.unwrap(), store.board().await.unwrap());
     assert_eq!(before, after);
+    assert_eq!(store.projected().await.unwrap(), 5);
+    assert_eq!(store.newest_events(1).await.unwrap()[0].seq, 5);
+}
+
+pub async fn an_archive_is_read_in_order_and_cut_where_its_log_was(store: &Store) {
+    let view = view(1, "staging", None);
+    let id = view.summary.id;
+    store.project(&batch(0, 7, &[view])).await.unwrap();
+    assert_eq!(store.first_event_of(id).await.unwrap().unwrap().seq, 1);
+    let seqs = |events: Vec<slipway_domain::event::Recorded>| events.iter().map(|e| e.seq).collect::<Vec<_>>();
+    assert_eq!(seqs(store.events_between(2, 6, 3).await.unwrap()), [3, 4, 5]);
+    assert_eq!(seqs(store.events_between(5, 6, 3).await.unwrap()), [6]);
+    assert_eq!(store.cut_archive(5).await.unwrap(), 2);
+    assert_eq!(store.cut_archive(5).await.unwrap(), 0);
+    assert_eq!((store.projected().await.unwrap(), store.newest_events(1).await.unwrap()[0].seq), (5, 5));
+}
+
+pub async fn a_purge_is_remembered_until_it_is_over(store: &Store) {
+    let id = view(1, "staging", None).summary.id;
+    assert_eq!(store.purges().await.unwrap(), []);
+    store.purge_begins(id).await.unwrap();
+    store.purge_begins(id).await.unwrap();
+    assert_eq!(store.purges().await.unwrap(), [id]);
+    store.purge_ended(id).await.unwrap();
+    assert_eq!(store.purges().await.unwrap(), []);
 }
 
 pub async fn rows_keep_what_a_partial_change_leaves_alone(store: &Store) {
