@@ -27,7 +27,7 @@ pub struct Rehearsal {
     pub stack: Stack,
     journal: PathBuf,
     requested: usize,
-    _registry: Registry,
+    registry: Registry,
     _folder: TempDir,
 }
 
@@ -62,7 +62,13 @@ impl Rehearsal {
         stack.apply(&text).await?;
         let body = serde_json::json!({ "version": "1.0.0", "packages": { "app": "1.0.0" } });
         stack.admin.post::<serde_json::Value>(&format!("/api/v1/projects/{project}/releases"), &body).await?;
-        Ok(Self { stack, journal, requested: 0, _registry: registry, _folder: folder })
+        Ok(Self { stack, journal, requested: 0, registry, _folder: folder })
+    }
+
+    /// Pushes another image of the project's package, under a tag.
+    pub async fn push(&self, tag: &str) -> Result<()> {
+        tiny_image::push(&self.registry.port.address(), "shop/app", tag).await?;
+        Ok(())
     }
 
     /// Asks for a deployment; the answer with its sequence in the log.

@@ -10,7 +10,7 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
-/// Pushes an image without layers under a tag.
+/// Pushes an image without layers under a tag; each tag is an image of its own.
 pub async fn push(registry: &str, repository: &str, tag: &str) -> Result<()> {
     push_layers(registry, repository, tag, Vec::new()).await
 }
@@ -26,7 +26,7 @@ async fn push_layers(registry: &str, repository: &str, tag: &str, layers: Vec<Ve
     // The layers are not compressed, so they are their own differences.
     let differences: Vec<String> = layers.iter().map(|layer| digest(layer)).collect();
     let config = serde_json::to_vec(&json!({
-        "architecture": "amd64", "os": "linux", "config": { "Env": ["PATH=/bin"] },
+        "architecture": "amd64", "os": "linux", "config": { "Env": ["PATH=/bin"], "Labels": { "tag": tag } },
         "rootfs": { "type": "layers", "diff_ids": differences },
     }))?;
     let mut described = Vec::new();

@@ -17,6 +17,7 @@ mod full;
 mod lanes;
 mod lost_tail;
 mod main_story;
+mod preview;
 mod progression;
 mod rolling_restart;
 mod secrets;

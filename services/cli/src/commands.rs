@@ -10,6 +10,7 @@ mod get;
 mod login;
 mod manifests;
 mod nats;
+mod plan;
 mod push;
 mod release;
 mod repair;
@@ -81,6 +82,8 @@ enum Command {
     /// Releases: make, list, show, block, unblock
     #[command(subcommand)]
     Release(release::Release),
+    /// Show what a deployment would do, without asking for it
+    Plan(plan::Plan),
     /// Deploy a release to an environment
     Deploy(deploy::Deploy),
     /// Deploy to the next environment what has passed the ones before
@@ -143,6 +146,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Check(args) => args.run(&shared),
         Command::Get(args) => args.run(&shared).await,
         Command::Release(args) => args.run(&shared).await,
+        Command::Plan(args) => args.run(&shared).await,
         Command::Deploy(args) => args.run(&shared).await,
         Command::Promote(args) => args.run(&shared).await,
         Command::Rollback(args) => args.run(&shared).await,

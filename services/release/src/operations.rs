@@ -6,6 +6,7 @@ pub mod deployments;
 pub mod freezes;
 pub mod gates;
 pub mod manifests;
+pub mod plans;
 pub mod progression;
 pub mod releases;
 pub mod repair;

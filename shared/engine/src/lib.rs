@@ -12,6 +12,7 @@ pub mod gate;
 pub mod lifecycle;
 pub mod order;
 pub mod ports;
+pub mod preview;
 pub mod ready;
 pub mod retention;
 pub mod state;

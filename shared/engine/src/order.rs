@@ -10,7 +10,7 @@ use slipway_domain::{
     manifest::{Action, Sql, Step},
     name::PackageName,
     order::{AnnounceGate, Doorbell, Order, PostSlack, RunContainer, RunJob, RunSql, SqlSource, Work},
-    release::Package,
+    release::{Package, Request},
     secret,
 };
 
@@ -94,7 +94,10 @@ fn order(deployment: &Deployment, progress: &Progress, i: usize, task: &Task) ->
     let place = progress.steps[i].position(&task.target);
     let work = match place {
         None if progress.steps[i].announcement.is_some() => announcement(deployment, progress, i, &renderer),
-        place => work(deployment, progress, (i, place), &renderer),
+        place => {
+            let keep = place.is_some_and(|place| progress.steps[i].rollout.may_take_back(place));
+            work(request, step, keep, &|text| renderer.render(text))
+        }
     };
     let work = work.map_err(|problem| Failure {
         kind: FailureKind::Order,
@@ -121,26 +124,26 @@ fn credentials(package: &Package) -> Option<secret::SecretRef> {
     package.credentials.as_ref().map(|c| c.password.clone())
 }
 
-fn work(
-    deployment: &Deployment,
-    progress: &Progress,
-    (i, place): (usize, Option<usize>),
-    renderer: &Renderer<'_>,
+/// What a step does, with its texts as `render` makes them.
+pub(crate) fn work(
+    request: &Request,
+    step: &Step,
+    keep_predecessor: bool,
+    render: &dyn Fn(&str) -> Result<String, String>,
 ) -> Result<Work, String> {
-    let packages = &deployment.request.release.packages;
+    let packages = &request.release.packages;
     let package = |name: &PackageName| packages.get(name).ok_or_else(|| format!("the release has no package `{name}`"));
     let all = |texts: &IndexMap<String, String>| -> Result<IndexMap<String, String>, String> {
-        texts.iter().map(|(k, v)| Ok((k.clone(), renderer.render(v)?))).collect()
+        texts.iter().map(|(k, v)| Ok((k.clone(), render(v)?))).collect()
     };
     let list = |texts: &Option<Vec<String>>| -> Result<Option<Vec<String>>, String> {
-        texts.as_ref().map(|texts| texts.iter().map(|t| renderer.render(t)).collect()).transpose()
+        texts.as_ref().map(|texts| texts.iter().map(|t| render(t)).collect()).transpose()
     };
-    let step = &progress.plan.steps[i].step;
     Ok(match &step.action {
         Action::DockerRun(run) => {
             let package = package(&run.package)?;
-            let ports = run.ports.iter().map(|p| ports::parse(&renderer.render(p)?)).collect::<Result<_, String>>()?;
-            let name = run.name.as_deref().map_or_else(|| Ok(step.name.to_string()), |n| renderer.render(n))?;
+            let ports = run.ports.iter().map(|p| ports::parse(&render(p)?)).collect::<Result<_, String>>()?;
+            let name = run.name.as_deref().map_or_else(|| Ok(step.name.to_string()), render)?;
             Work::DockerRun(RunContainer {
                 image: package.image.clone(),
                 credentials: package.credentials.clone(),
@@ -149,7 +152,7 @@ fn work(
                 ports,
                 command: list(&run.command)?,
                 health: run.health.clone(),
-                keep_predecessor: place.is_some_and(|place| progress.steps[i].rollout.may_take_back(place)),
+                keep_predecessor,
             })
         }
         Action::DockerJob(run) => {
@@ -161,16 +164,10 @@ fn work(
                 env: all(&run.env)?,
             })
         }
-        Action::Sql(sql) => {
-            Work::Sql(RunSql { database: renderer.render(&sql.database)?, files: sql_source(sql, package)? })
-        }
-        Action::Slack(slack) => {
-            Work::Slack(PostSlack { channel: renderer.render(&slack.channel)?, text: renderer.render(&slack.text)? })
-        }
+        Action::Sql(sql) => Work::Sql(RunSql { database: render(&sql.database)?, files: sql_source(sql, package)? }),
+        Action::Slack(slack) => Work::Slack(PostSlack { channel: render(&slack.channel)?, text: render(&slack.text)? }),
         Action::Wait(span) => Work::Wait { span: *span },
-        Action::Demo(demo) => {
-            Work::Demo { message: demo.message.as_deref().map(|text| renderer.render(text)).transpose()? }
-        }
+        Action::Demo(demo) => Work::Demo { message: demo.message.as_deref().map(render).transpose()? },
         Action::Approval(_) => return Err("an approval has no task but its announcement".to_owned()),
     })
 }

@@ -163,13 +163,31 @@ impl<'a> Renderer<'a> {
         self.check_within(text, &mut Vec::new())
     }
 
+    /// The definitions that a text leads to, each once, by name.
+    pub fn definitions_of(&self, text: &str) -> Result<BTreeMap<&'a str, Definition<'a>>, String> {
+        let mut found = BTreeMap::new();
+        let mut texts = vec![text];
+        while let Some(text) = texts.pop() {
+            for name in template::names(text)? {
+                if self.given.contains_key(name.split('.').next().unwrap_or(&name)) {
+                    continue;
+                }
+                let (_, definition) = self.definition(&name)?;
+                if found.insert(definition.0.name.as_str(), definition).is_none() {
+                    texts.extend(definition.0.value.as_deref());
+                }
+            }
+        }
+        Ok(found)
+    }
+
     fn check_within(&self, text: &str, path: &mut Vec<String>) -> Result<(), String> {
         for name in template::names(text)? {
             let first = name.split('.').next().unwrap_or(&name);
             if self.given.contains_key(first) {
                 continue;
             }
-            let (candidate, variable) = self.definition(&name)?;
+            let (candidate, (variable, _)) = self.definition(&name)?;
             if variable.secret.is_some() {
                 self.reference(candidate, variable)?;
                 continue;
@@ -200,7 +218,7 @@ impl<'a> Renderer<'a> {
 
     /// The value of the variable that a dotted name begins with, and that variable's name.
     fn value_of<'n>(&self, name: &'n str, path: &mut Vec<String>) -> Result<(&'n str, String), String> {
-        let (candidate, variable) = self.definition(name)?;
+        let (candidate, (variable, _)) = self.definition(name)?;
         if variable.secret.is_some() {
             return Ok((candidate, self.reference(candidate, variable)?.marker()));
         }
@@ -211,11 +229,11 @@ impl<'a> Renderer<'a> {
     }
 
     /// The definition of the variable that a dotted name begins with, longest name first.
-    fn definition<'n>(&self, name: &'n str) -> Result<(&'n str, &'a Variable), String> {
+    fn definition<'n>(&self, name: &'n str) -> Result<(&'n str, Definition<'a>), String> {
         let mut candidate = name;
         loop {
-            if let Some((variable, _)) = select(self.request.release.definitions(), candidate, &self.place)? {
-                return Ok((candidate, variable));
+            if let Some(definition) = select(self.request.release.definitions(), candidate, &self.place)? {
+                return Ok((candidate, definition));
             }
             match candidate.rfind('.') {
                 Some(dot) => candidate = &candidate[..dot],

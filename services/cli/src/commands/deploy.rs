@@ -53,7 +53,7 @@ pub struct Deploy {
 
 /// What may be said about one deployment.
 #[derive(Debug, Args)]
-struct Options {
+pub(super) struct Options {
     /// Step to leave out. May be repeated
     #[arg(long, value_name = "STEP")]
     skip: Vec<StepName>,
@@ -69,7 +69,7 @@ struct Options {
 }
 
 impl Options {
-    fn body(self, project: ProjectName, version: String, environment: EnvironmentName) -> CreateDeployment {
+    pub(super) fn body(self, project: ProjectName, version: String, environment: EnvironmentName) -> CreateDeployment {
         let Self { skip, at, guided_failure, ignore_freeze } = self;
         CreateDeployment { project, version, environment, skip, at, guided_failure, ignore_freeze }
     }

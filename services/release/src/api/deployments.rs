@@ -9,7 +9,7 @@ use serde::Deserialize;
 use slipway_domain::{
     api::{
         Accepted, AcceptedDeployment, Cancel, CastVote, CreateDeployment, DeploymentSummary, DeploymentView, Go,
-        PlanView, Right, Waiting,
+        PlanView, Preview, Right, Waiting,
     },
     event::{Actor, Outcome},
     id::DeploymentId,
@@ -27,7 +27,7 @@ use crate::{
     operations::{
         demo,
         deployments::{self as operations, Idempotency},
-        freezes, gates,
+        freezes, gates, plans,
     },
     problem::Problem,
 };
@@ -66,6 +66,15 @@ pub async fn create(
     let freeze = freezes::holding(&app, &body, &person.actor()).await?;
     let accepted = operations::request(&app, body, person.actor(), idempotency).await?;
     Ok((StatusCode::ACCEPTED, Answer(AcceptedDeployment { accepted, freeze })))
+}
+
+pub async fn preview(
+    State(app): State<Shared>,
+    person: Person,
+    Json(body): Json<CreateDeployment>,
+) -> Result<Answer<Preview>, Problem> {
+    person.may(Right::Read)?;
+    Ok(Answer(plans::preview(&app, body, person.actor()).await?))
 }
 
 pub async fn list(

@@ -58,23 +58,39 @@ pub async fn request(
     {
         return same(id, seq, &first, &body_digest);
     }
+    let request = prepare(app, body, &actor, id, body_digest).await?;
+    append(app, request, actor).await
+}
+
+/// The request for a deployment that may be asked for, not in the log yet.
+pub(super) async fn prepare(
+    app: &App,
+    body: CreateDeployment,
+    actor: &Actor,
+    id: DeploymentId,
+    body_digest: String,
+) -> Result<Request, Problem> {
     let release = releases::get(app, &body.project, &body.version).await?.snapshot;
     let world = app.world().await?;
     progression::may_go(app, &world, &body.project, (&release.version, &release.channel), &body.environment).await?;
-    let ignores = freezes::ignored(&world, &body, &actor, Utc::now())?;
+    let ignores = freezes::ignored(&world, &body, actor, Utc::now())?;
     let options = Options { skip: body.skip, at: body.at, guided_failure: body.guided_failure, ignores, retries: None };
     let asked = request::Asked { id, environment: body.environment, by: actor.clone(), body_digest, options };
-    let request = request::build(app, &world, release, asked).await?;
-    append(app, request, actor).await
+    request::build(app, &world, release, asked).await
 }
 
 /// The place and the body's digest of the request that made a deployment, be it over or purged from the log.
 async fn asked_before(app: &App, id: DeploymentId) -> Result<Option<(u64, String)>, Problem> {
-    if let Some(live) = app.folded.read(|state| state.get(id).map(|d| (d.seq, d.request.body_digest.clone()))) {
+    Ok(requested(app, id).await?.map(|(seq, request)| (seq, request.body_digest)))
+}
+
+/// The request of a deployment, live or from the archive, and its place in the log.
+pub(super) async fn requested(app: &App, id: DeploymentId) -> Result<Option<(u64, Request)>, Problem> {
+    if let Some(live) = app.folded.read(|state| state.get(id).map(|d| (d.seq, d.request.clone()))) {
         return Ok(Some(live));
     }
     let Some(first) = app.store.first_event_of(id).await? else { return Ok(None) };
-    Ok(first_request(&first.entry).map(|request| (first.seq, request.body_digest.clone())))
+    Ok(first_request(&first.entry).map(|request| (first.seq, request.clone())))
 }
 
 fn id_of(body: &CreateDeployment, actor: &Actor, idempotency: &Idempotency) -> Result<DeploymentId, Problem> {

@@ -1,0 +1,227 @@
+//! What a deployment would do: its plan, compared task by task with what was done before.
+//!
+//! The plan is compiled as the planner compiles it, and orders are made as they are made for
+//! doorbells; only what steps give at run time stays as it is written.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use slipway_domain::{
+    api::{Asks, Change, Difference, LeftOut, PreviewedStep, PreviewedTask, Resolved},
+    id::DeploymentId,
+    manifest::Step,
+    name::{SecretName, TargetName},
+    order::PortMapping,
+    plan::{Plan, PlannedStep, Runs},
+    release::Request,
+    secret,
+};
+
+use crate::{
+    compile::snapshot,
+    deployment::rollout::approval,
+    order,
+    variables::{Place, Renderer},
+};
+
+/// An earlier deployment in which a step succeeded on a target.
+pub type Before<'a> = Option<&'a (DeploymentId, Request)>;
+
+/// The steps of a plan, each task compared with what `before` says was done at that step and target.
+pub fn steps<'a>(
+    request: &Request,
+    plan: &Plan,
+    before: impl Fn(&Step, &TargetName) -> Before<'a>,
+) -> Result<Vec<PreviewedStep>, String> {
+    plan.steps.iter().map(|planned| step(request, planned, &before)).collect()
+}
+
+/// The steps of the release that take no part, and why.
+pub fn left_out(request: &Request, plan: &Plan) -> Vec<LeftOut> {
+    let absent = request.release.steps.iter().filter(|step| plan.step(&step.name).is_none());
+    absent
+        .map(|step| {
+            let reason = if request.skip.contains(&step.name) {
+                "it is to be skipped".to_owned()
+            } else if step.when.environments.as_ref().is_some_and(|e| !e.contains(&request.environment)) {
+                format!("it is not for environment {}", request.environment)
+            } else {
+                format!("it is not for channel {}", request.release.channel)
+            };
+            LeftOut { name: step.name.clone(), reason }
+        })
+        .collect()
+}
+
+fn step<'a>(
+    request: &Request,
+    planned: &PlannedStep,
+    before: impl Fn(&Step, &TargetName) -> Before<'a>,
+) -> Result<PreviewedStep, String> {
+    let step = &planned.step;
+    let targets = match &planned.runs {
+        Runs::On(targets) => targets.as_slice(),
+        Runs::Gate => &[],
+    };
+    let tasks = targets.iter().map(|target| task(request, step, target, before(step, target)));
+    let canaries = step.rolling.as_ref().map(|rolling| rolling.canaries(targets.len())).filter(|n| *n > 0);
+    Ok(PreviewedStep {
+        name: step.name.clone(),
+        kind: step.action.kind().to_owned(),
+        rank: planned.rank,
+        needs: step.needs.clone(),
+        result: step.when.result,
+        asks: approval(step, targets.len()).map(|asked| Asks {
+            teams: asked.teams.clone(),
+            votes: asked.votes,
+            after_targets: canaries,
+        }),
+        window: step.rolling.as_ref().map(|rolling| rolling.window),
+        tasks: tasks.collect::<Result<_, _>>()?,
+    })
+}
+
+fn task(request: &Request, step: &Step, target: &TargetName, before: Before<'_>) -> Result<PreviewedTask, String> {
+    let after = facts(request, step, target)?;
+    let earlier = before.and_then(|(id, earlier)| {
+        let step = earlier.release.steps.iter().find(|other| other.name == step.name)?;
+        // What can not be told of it any more is as if it had not been.
+        Some((*id, facts(earlier, step, target).unwrap_or_default()))
+    });
+    let none = BTreeMap::new();
+    let differences = differences(earlier.as_ref().map_or(&none, |(_, facts)| facts), &after);
+    let change = match &earlier {
+        None => Change::New,
+        Some(_) if differences.is_empty() => Change::Same,
+        Some(_) => Change::Changed,
+    };
+    let variables = variables(request, step, target)?;
+    Ok(PreviewedTask {
+        target: target.clone(),
+        change,
+        compared_with: earlier.map(|(id, _)| id),
+        differences,
+        variables,
+    })
+}
+
+fn renderer<'a>(request: &'a Request, step: &'a Step, target: &'a TargetName) -> Renderer<'a> {
+    let roles = snapshot(request, target).map_or(&[] as &[_], |target| target.roles.as_slice());
+    let place = Place {
+        environment: &request.environment,
+        channel: &request.release.channel,
+        step: &step.name,
+        target,
+        roles,
+        aimed_at: step.targets.as_ref().map(|targets| &targets.role),
+    };
+    Renderer::new(request, place, "#{Deployment.Outcome}", Value::Object(serde_json::Map::new()))
+}
+
+/// The order of a task as flat facts.
+fn facts(request: &Request, step: &Step, target: &TargetName) -> Result<BTreeMap<String, String>, String> {
+    let renderer = renderer(request, step, target);
+    // What earlier steps will give is not known; such a text stays as it is written.
+    let lenient = |text: &str| match renderer.render(text) {
+        Err(_) if renderer.check_variables(text).is_ok() => Ok(text.to_owned()),
+        rendered => rendered,
+    };
+    let mut facts = BTreeMap::new();
+    if let Some(docker) = snapshot(request, target).map(|target| &target.docker) {
+        facts.insert("docker".to_owned(), docker.clone());
+    }
+    match order::work(request, step, false, &lenient).map(|work| serde_json::to_value(&work).unwrap_or_default()) {
+        Ok(Value::Object(mut order)) => {
+            order.remove("kind");
+            order.into_iter().for_each(|(key, value)| flatten(&key, value, &mut facts));
+        }
+        // A port, say, that an earlier step will tell.
+        _ => {
+            for (n, text) in order::texts(step).into_iter().enumerate() {
+                facts.insert(format!("text.{n}"), shown(&lenient(text)?));
+            }
+        }
+    }
+    Ok(facts)
+}
+
+fn flatten(path: &str, value: Value, facts: &mut BTreeMap<String, String>) {
+    match value {
+        Value::Null => {}
+        // A reference to an image is one thing.
+        Value::Object(mut image) if image.contains_key("digest") && image.contains_key("repository") => {
+            let mut part =
+                |key: &str| image.remove(key).and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
+            let (registry, repository, tag, digest) =
+                (part("registry"), part("repository"), part("tag"), part("digest"));
+            let tag = if tag.is_empty() { String::new() } else { format!(":{tag}") };
+            facts.insert(path.to_owned(), format!("{registry}/{repository}{tag}@{digest}"));
+        }
+        Value::Object(map) => map.into_iter().for_each(|(key, value)| flatten(&format!("{path}.{key}"), value, facts)),
+        Value::Array(values) => {
+            let text: Vec<_> = values.into_iter().map(one).collect();
+            if !text.is_empty() {
+                facts.insert(path.to_owned(), shown(&text.join(" ")));
+            }
+        }
+        Value::String(text) => drop(facts.insert(path.to_owned(), shown(&text))),
+        other => drop(facts.insert(path.to_owned(), other.to_string())),
+    }
+}
+
+/// One of a list: a text, or a port as it is written.
+fn one(value: Value) -> String {
+    match serde_json::from_value::<PortMapping>(value.clone()) {
+        Ok(PortMapping { ip, host, container, protocol }) => {
+            let ip = ip.map(|ip| format!("{ip}:")).unwrap_or_default();
+            let host = host.map(|host| format!("{host}:")).unwrap_or_default();
+            format!("{ip}{host}{container}/{protocol}")
+        }
+        Err(_) => value.as_str().map_or_else(|| value.to_string(), str::to_owned),
+    }
+}
+
+/// A text with the secrets that it will hold by name.
+fn shown(text: &str) -> String {
+    let names: BTreeMap<_, _> = secret::referenced(text)
+        .into_iter()
+        .map(|reference| {
+            let name = format!("(secret {} version {})", reference.name, reference.version);
+            (reference, name)
+        })
+        .collect();
+    secret::fill(text, &names).unwrap_or_default()
+}
+
+fn differences(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Vec<Difference> {
+    let mut all: Vec<&String> = before.keys().chain(after.keys()).collect();
+    all.sort();
+    all.dedup();
+    all.into_iter()
+        .filter(|what| before.get(*what) != after.get(*what))
+        .map(|what| Difference {
+            what: what.clone(),
+            before: before.get(what).cloned(),
+            after: after.get(what).cloned(),
+        })
+        .collect()
+}
+
+fn variables(request: &Request, step: &Step, target: &TargetName) -> Result<Vec<Resolved>, String> {
+    let renderer = renderer(request, step, target);
+    let mut found = BTreeMap::new();
+    for text in order::texts(step) {
+        found.extend(renderer.definitions_of(text)?);
+    }
+    let secret = |name: &SecretName| request.secrets.iter().find(|s| s.name == *name).cloned();
+    Ok(found
+        .into_values()
+        .map(|(variable, set)| Resolved {
+            name: variable.name.clone(),
+            value: variable.value.clone(),
+            secret: variable.secret.as_ref().and_then(secret),
+            set: set.cloned(),
+            scope: variable.scope.clone(),
+        })
+        .collect())
+}
