@@ -30,6 +30,8 @@ struct Fingerprint {
     registry: String,
     plain_http: bool,
     credentials: Option<(String, String)>,
+    /// Digest of the certificates; a file that was changed makes another client.
+    ca: Option<String>,
 }
 
 impl Registries {
@@ -38,6 +40,7 @@ impl Registries {
             registry: feed.registry.clone(),
             plain_http: feed.plain_http,
             credentials: credentials.map(|(user, password)| (user.to_owned(), sha256_hex(password.as_bytes()))),
+            ca: feed.ca.as_ref().map(|path| sha256_hex(&std::fs::read(path).unwrap_or_default())),
         };
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, connection)) = connections.get(&feed.name)

@@ -179,6 +179,10 @@ pub struct Feed {
     /// Speak http. Without it https is used, except for loopback addresses.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub plain_http: bool,
+    /// File, where the release service runs, with the certificates (PEM) that the registry's own is signed with; no
+    /// other is believed then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
 }
 
 /// User name and password of a registry.

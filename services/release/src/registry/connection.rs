@@ -70,7 +70,7 @@ impl Connection {
         {
             return Err(invalid("write host and port alone, such as 127.0.0.1:5000 or ghcr.io".to_owned()));
         }
-        let plain = feed.plain_http || is_loopback(&feed.registry);
+        let plain = feed.plain_http || (is_loopback(&feed.registry) && feed.ca.is_none());
         // The name of Docker Hub is not where it answers.
         let host = if feed.registry == "docker.io" { "registry-1.docker.io" } else { &feed.registry };
         let base = format!("{}://{host}", if plain { "http" } else { "https" });
@@ -83,7 +83,8 @@ impl Connection {
             over_https: !plain,
             credentials,
             proofs: Mutex::default(),
-            http: client(plain).map_err(|why| RegistryError { trouble: Trouble::Unreachable, ..invalid(why) })?,
+            http: client(plain, feed.ca.as_deref())
+                .map_err(|why| RegistryError { trouble: Trouble::Unreachable, ..invalid(why) })?,
         })
     }
 
@@ -256,11 +257,20 @@ impl Connection {
 }
 
 /// An HTTP client. Without CA certificates on this machine only plain http can be spoken.
-fn client(plain: bool) -> Result<reqwest::Client, String> {
+fn client(plain: bool, ca: Option<&str>) -> Result<reqwest::Client, String> {
     let builder = || {
         let agent = concat!("slipway/", env!("CARGO_PKG_VERSION"));
         reqwest::Client::builder().timeout(TIMEOUT).user_agent(agent)
     };
+    if let Some(path) = ca {
+        let unreadable = |why: String| format!("the certificates of `ca: {path}` can not be read: {why}");
+        let pem = std::fs::read(path).map_err(|e| unreadable(e.to_string()))?;
+        let certificates = reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| unreadable(with_causes(&e)))?;
+        if certificates.is_empty() {
+            return Err(unreadable("there is none in the file, which should be PEM".to_owned()));
+        }
+        return builder().tls_certs_only(certificates).build().map_err(|e| unreadable(with_causes(&e)));
+    }
     match builder().build() {
         Err(_) if plain => builder().tls_certs_only([]).build().map_err(|e| with_causes(&e)),
         built => built.map_err(|e| {

@@ -60,3 +60,35 @@ async fn a_registry_that_gives_no_digest_is_named_with_what_to_check() -> Result
     assert_eq!(stage.releases().await?, ["1.0.2", "1.0.0"]);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_registry_with_an_authority_of_its_own_is_believed_by_that_alone() -> Result<()> {
+    let stage = Stage::start().await?;
+    let digest = stage.push("1.0.0", "one").await?;
+    stage.verdicts("1.0.0", 1).await;
+    let (private, _process, ca) = stage.private_of("private").await?;
+    let feed = |ca: &std::path::Path| json!({"kind": "Feed", "name": "local", "registry": private.address(), "ca": ca});
+    let body = json!({"packages": {"web": "1.0.0"}, "version": "1.0.1"});
+    let path = "/api/v1/projects/shop/releases";
+    let stranger = stage.folder.path().join("stranger.pem");
+    for (file, content, text) in [
+        (&stage.folder.path().join("nowhere.pem"), None, "can not be read: No such file"),
+        (&stranger, Some("nothing of the kind"), "there is none in the file"),
+    ] {
+        content.map(|content| std::fs::write(file, content)).transpose()?;
+        stage.apply(feed(file)).await?;
+        let refused = stage.api.refused(path, &body).await;
+        assert_eq!(refused.problem.code, "registry-unreachable", "{}", refused.problem.detail);
+        assert!(refused.problem.detail.contains(text), "{}", refused.problem.detail);
+    }
+    // The file is read again when it has changed: now it is an authority, and the wrong one.
+    let (_other, _process, other) = stage.private_of("other").await?;
+    std::fs::copy(other, &stranger)?;
+    let refused = stage.api.refused(path, &body).await;
+    assert_eq!(refused.problem.code, "registry-unreachable", "{}", refused.problem.detail);
+    assert!(refused.problem.detail.to_lowercase().contains("certificate"), "{}", refused.problem.detail);
+    std::fs::copy(&ca, &stranger)?;
+    let release: ReleaseView = stage.api.post(path, &body).await?;
+    assert_eq!(release.packages.values().next().expect("a package").digest.as_str(), digest);
+    Ok(())
+}

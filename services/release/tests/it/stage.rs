@@ -13,6 +13,7 @@ use slipway_domain::{
 };
 use slipway_integration_tests::{
     client::Client,
+    machine,
     ports::{self, Port},
     process::Process,
     registry::{Notify, Registry},
@@ -173,21 +174,43 @@ impl Stage {
 
     /// A second door to the registry's images that asks for user `reader` and [`PASSWORD`].
     pub async fn guarded(&self) -> Result<(Port, Process)> {
+        let htpasswd = self.folder.path().join("htpasswd");
+        std::fs::write(&htpasswd, format!("reader:{PASSWORD_BCRYPT}\n"))?;
+        self.door("guarded", &format!("auth: {{htpasswd: {{realm: test, path: {htpasswd:?}}}}}"), "").await
+    }
+
+    /// A second door that speaks https with a certificate of an authority that nobody knows; and the authority's file.
+    pub async fn private_of(&self, name: &str) -> Result<(Port, Process, PathBuf)> {
+        let path = |file: &str| self.folder.path().join(format!("{name}-{file}")).display().to_string();
+        let (ca, ca_key, request) = (path("ca.pem"), path("ca.key"), path("server.csr"));
+        let (certificate, key, names) = (path("server.pem"), path("server.key"), path("names"));
+        std::fs::write(&names, "subjectAltName=IP:127.0.0.1\n")?;
+        let fresh = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+        let own = ["-x509", "-days", "2", "-subj", "/CN=an authority of its own", "-keyout", &ca_key, "-out", &ca];
+        machine::run("openssl", &[&["req"][..], &fresh, &own].concat()).await?;
+        let asked = ["-subj", "/CN=registry", "-keyout", &key, "-out", &request];
+        machine::run("openssl", &[&["req"][..], &fresh, &asked].concat()).await?;
+        let signed = ["x509", "-req", "-in", &request, "-CA", &ca, "-CAkey", &ca_key, "-CAcreateserial", "-days", "2"];
+        machine::run("openssl", &[&signed[..], &["-extfile", &names, "-out", &certificate]].concat()).await?;
+        let tls = format!(", tls: {{certificate: {certificate:?}, key: {key:?}}}");
+        let (port, process) = self.door(name, "", &tls).await?;
+        Ok((port, process, ca.into()))
+    }
+
+    /// Another registry over the same images; `more` is a line of its configuration, `http` belongs to its address.
+    async fn door(&self, name: &str, more: &str, http: &str) -> Result<(Port, Process)> {
         let (folder, port) = (self.folder.path(), ports::reserve()?);
-        std::fs::write(folder.join("htpasswd"), format!("reader:{PASSWORD_BCRYPT}\n"))?;
         let config = format!(
-            "version: 0.1\nlog: {{level: warn}}\nstorage: {{filesystem: {{rootdirectory: {:?}}}}}\n\
-             auth: {{htpasswd: {{realm: test, path: {:?}}}}}\nhttp: {{addr: {:?}}}\n",
+            "version: 0.1\nlog: {{level: warn}}\nstorage: {{filesystem: {{rootdirectory: {:?}}}}}\n{more}\n\
+             http: {{addr: {:?}{http}}}\n",
             folder.join("images"),
-            folder.join("htpasswd"),
             port.address()
         );
-        std::fs::write(folder.join("guarded.yml"), config)?;
-        let mut process =
-            Process::new("guarded", settings::registry(), folder).arg("serve").arg(folder.join("guarded.yml"));
+        let file = folder.join(format!("{name}.yml"));
+        std::fs::write(&file, config)?;
+        let mut process = Process::new(name, settings::registry(), folder).arg("serve").arg(file);
         process.start()?;
-        let url = format!("http://{}/v2/", port.address());
-        wait::until("the guarded registry answers", || async { self.http.get(&url).send().await }).await;
+        wait::until("the registry answers", || tokio::net::TcpStream::connect(port.address())).await;
         Ok((port, process))
     }
 }

@@ -55,7 +55,15 @@ fn check_feed(feed: &Feed) -> Vec<Finding> {
              (`plain-http: true` for http)"
         ))];
     }
-    Vec::new()
+    match &feed.ca {
+        Some(_) if feed.plain_http => {
+            vec![Finding::new("`ca` is for https, and `plain-http` says http: take one of them out")]
+        }
+        Some(path) if !path.starts_with('/') => vec![Finding::new(format!(
+            "`ca: {path}` is not a whole path: write it as the release service finds it, such as /etc/slipway/registry-ca.pem"
+        ))],
+        _ => Vec::new(),
+    }
 }
 
 fn check_environment(environment: &Environment) -> Vec<Finding> {

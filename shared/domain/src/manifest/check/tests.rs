@@ -171,6 +171,16 @@ fn the_other_kinds_make_sense() {
         ],
     );
     text(
+        "kind: Feed\nname: f\nregistry: x\nplain-http: true\nca: /ca.pem\n",
+        &["line 1: `ca` is for https, and `plain-http` says http: take one of them out"],
+    );
+    text(
+        "kind: Feed\nname: f\nregistry: x\nca: ca.pem\n",
+        &[
+            "line 1: `ca: ca.pem` is not a whole path: write it as the release service finds it, such as /etc/slipway/registry-ca.pem",
+        ],
+    );
+    text(
         "kind: Feed\nname: f\nregistry: http://x\n",
         &["line 1: `registry: http://x` is not a host: write host and port alone, such as 127.0.0.1:5000 or ghcr.io \
          (`plain-http: true` for http)"],

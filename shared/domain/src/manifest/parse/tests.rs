@@ -54,7 +54,7 @@ fn unknown_words_are_told_with_line_and_the_nearest_known_one() {
     check(
         "kind: Feed\nname: local\nregistri: x\n",
         &[
-            "line 3: unknown key `registri` (did you mean `registry`?); known here: name, registry, credentials, plain-http",
+            "line 3: unknown key `registri` (did you mean `registry`?); known here: name, registry, credentials, plain-http, ca",
         ],
     );
     check(
@@ -204,7 +204,7 @@ fn json_gets_the_same_words() {
     let told = |value: serde_json::Value| parse_json(&value).unwrap_err().to_string();
     assert_eq!(
         told(serde_json::json!({"kind": "Feed", "name": "local", "registri": "x"})),
-        "Feed `local`: unknown key `registri` (did you mean `registry`?); known here: name, registry, credentials, plain-http"
+        "Feed `local`: unknown key `registri` (did you mean `registry`?); known here: name, registry, credentials, plain-http, ca"
     );
     assert_eq!(told(serde_json::json!({"kind": "Team"})), "Team: key `name` is missing");
     assert_eq!(
