@@ -5,10 +5,10 @@ use std::{collections::BTreeSet, fmt::Write as _};
 use anyhow::{Result, ensure};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use slipway_domain::{
-    api::{Accepted, Change, DeploymentSummary, DeploymentView, Preview, Status, TaskStatus},
+    api::{Accepted, DeploymentSummary, DeploymentView, Preview, Status, TaskChange, TaskStatus},
     manifest::ResultCondition,
 };
-use slipway_integration_tests::{chaos::Simulate, rehearsal::Rehearsal, stack::Wanted, tiny_image, wait};
+use slipway_integration_tests::{chaos::Simulate, rehearsal::Rehearsal, stack::Wanted, wait};
 
 const QUICK: Simulate = Simulate { duration: "1ms..3ms", failures: 0, seed: 1 };
 const PROJECTS: u64 = 12;
@@ -64,11 +64,11 @@ impl Drawn {
 
     async fn deployed(&self, rehearsal: &Rehearsal, version: &str) -> Result<DeploymentView> {
         let accepted: Accepted = rehearsal.stack.admin.post("/api/v1/deployments", &self.body(version)).await?;
-        let view = wait::until(&format!("{} is over", self.name), || async {
+        Ok(wait::until(&format!("{} is over", self.name), || async {
             let view = rehearsal.view(accepted.id).await.map_err(|error| error.to_string())?;
             if view.summary.status == Status::Finished { Ok(view) } else { Err(format!("{view:#?}")) }
-        });
-        Ok(view.await)
+        })
+        .await)
     }
 }
 
@@ -97,7 +97,7 @@ async fn a_preview_names_the_tasks_that_the_deployment_then_does() -> Result<()>
         project.release(&rehearsal, "1.0.0").await?;
         project.release(&rehearsal, "1.1.0").await?;
         let before = project.preview(&rehearsal, "1.0.0").await?;
-        ensure!(before.steps.iter().flat_map(|s| &s.tasks).all(|t| t.change == Change::New), "{before:#?}");
+        ensure!(before.steps.iter().flat_map(|s| &s.tasks).all(|t| t.change == TaskChange::New), "{before:#?}");
         let view = project.deployed(&rehearsal, "1.0.0").await?;
         assert_eq!(named(&before), done(&view), "{}\n{before:#?}\n{view:#?}", project.manifest);
         assert_eq!(Some(&before.digest), view.plan_digest.as_ref());
@@ -108,7 +108,7 @@ async fn a_preview_names_the_tasks_that_the_deployment_then_does() -> Result<()>
             preview.steps.iter().filter(|s| s.result != ResultCondition::Failure).cloned().collect::<Vec<_>>()
         };
         let again = project.preview(&rehearsal, "1.0.0").await?;
-        assert!(runs(&again).iter().flat_map(|s| &s.tasks).all(|t| t.change == Change::Same), "{again:#?}");
+        assert!(runs(&again).iter().flat_map(|s| &s.tasks).all(|t| t.change == TaskChange::Same), "{again:#?}");
         let newer = project.preview(&rehearsal, "1.1.0").await?;
         for step in runs(&newer) {
             for task in &step.tasks {

@@ -226,7 +226,6 @@ pub async fn run(app: Shared, shutdown: CancellationToken) -> Result<(), FoldErr
 }
 
 /// What is read of the log.
-#[expect(clippy::large_enum_variant, reason = "nearly every one is an entry; a box would cost each an allocation")]
 enum Read {
     Entry(Recorded),
     /// This version can not read it.

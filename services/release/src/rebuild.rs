@@ -63,7 +63,7 @@ pub fn start(app: Shared) -> Rebuild {
 }
 
 async fn whole(app: &App) -> Result<Rebuild, Problem> {
-    let to = app.folded.refresh().await.ok_or_else(|| busy())?;
+    let to = app.folded.refresh().await.ok_or_else(busy)?;
     let live: BTreeSet<_> = app.folded.read(|state| state.deployments().map(|d| d.id()).collect());
     let (mut state, mut at, mut events) = (State::new(), 0, 0);
     let (mut known, mut deployments) = (live.clone(), live.len() as u64);

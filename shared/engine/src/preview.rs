@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use slipway_domain::{
-    api::{Asks, Change, Difference, LeftOut, PreviewedStep, PreviewedTask, Resolved},
+    api::{Asks, Difference, LeftOut, PreviewedStep, PreviewedTask, Resolved, TaskChange},
     id::DeploymentId,
     manifest::Step,
     name::{SecretName, TargetName},
@@ -91,9 +91,9 @@ fn task(request: &Request, step: &Step, target: &TargetName, before: Before<'_>)
     let none = BTreeMap::new();
     let differences = differences(earlier.as_ref().map_or(&none, |(_, facts)| facts), &after);
     let change = match &earlier {
-        None => Change::New,
-        Some(_) if differences.is_empty() => Change::Same,
-        Some(_) => Change::Changed,
+        None => TaskChange::New,
+        Some(_) if differences.is_empty() => TaskChange::Same,
+        Some(_) => TaskChange::Changed,
     };
     let variables = variables(request, step, target)?;
     Ok(PreviewedTask {

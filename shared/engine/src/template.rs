@@ -7,6 +7,8 @@
 use std::{collections::BTreeSet, sync::OnceLock};
 
 use minijinja::{Environment, Error, UndefinedBehavior, syntax::SyntaxConfig, value::ValueKind};
+use serde_json::{Map, Value};
+use slipway_domain::text::did_you_mean;
 
 /// Stands for an escaped `#{` while the engine works; users can not type it in a manifest.
 const ESCAPED: &str = "\u{f8f2}";
@@ -56,13 +58,98 @@ pub fn names(text: &str) -> Result<BTreeSet<String>, String> {
 }
 
 /// The text with every name replaced. `values` is a map from first name parts to values.
-pub fn render(text: &str, values: &serde_json::Value) -> Result<String, String> {
+pub fn render(text: &str, values: &Value) -> Result<String, String> {
     if is_plain(text) {
         return Ok(text.to_owned());
     }
     let source = text.replace("##{", ESCAPED);
     let rendered = environment().render_str(&source, minijinja::value::Serde(values)).map_err(|e| explain(&e))?;
     Ok(rendered.replace(ESCAPED, "#{"))
+}
+
+/// What a dotted name of a text stands for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Named {
+    /// A value under the name's first part, taken whole.
+    Whole(String, Value),
+    /// A text under the part of the name that was known.
+    Text(String, String),
+    /// A text that has names in turn.
+    Template(String, String),
+}
+
+/// The text with every name replaced by what `lookup` finds for it.
+pub fn render_named(text: &str, lookup: &dyn Fn(&str) -> Result<Named, String>) -> Result<String, String> {
+    render_within(text, lookup, &mut Vec::new())
+}
+
+fn render_within(
+    text: &str,
+    lookup: &dyn Fn(&str) -> Result<Named, String>,
+    path: &mut Vec<String>,
+) -> Result<String, String> {
+    if is_plain(text) {
+        return Ok(text.to_owned());
+    }
+    let mut values = Map::new();
+    for name in names(text)? {
+        match lookup(&name)? {
+            Named::Whole(first, value) => drop(values.insert(first, value)),
+            Named::Text(name, text) => insert(&mut values, &name, text),
+            Named::Template(name, inner) => {
+                enter(&name, path)?;
+                let text = render_within(&inner, lookup, path)?;
+                path.pop();
+                insert(&mut values, &name, text);
+            }
+        }
+    }
+    render(text, &Value::Object(values))
+}
+
+/// Begins with a variable, unless it is being replaced already.
+pub(crate) fn enter(name: &str, path: &mut Vec<String>) -> Result<(), String> {
+    if path.iter().any(|p| p == name) {
+        return Err(format!("variable `{name}` needs itself ({} -> {name})", path.join(" -> ")));
+    }
+    path.push(name.to_owned());
+    Ok(())
+}
+
+/// Puts a value under a dotted name into nested maps.
+fn insert(values: &mut Map<String, Value>, name: &str, value: String) {
+    match name.split_once('.') {
+        None => {
+            values.insert(name.to_owned(), Value::String(value));
+        }
+        Some((first, rest)) => {
+            let inner = values.entry(first.to_owned()).or_insert_with(|| Value::Object(Map::new()));
+            if let Value::Object(inner) = inner {
+                insert(inner, rest, value);
+            }
+        }
+    }
+}
+
+/// The text rendered with variables as a JSON object has them: dotted names as they are written, texts that may use
+/// others in turn, and values that can be gone into.
+pub fn render_given(text: &str, variables: &Map<String, Value>) -> Result<String, String> {
+    render_named(text, &|name| {
+        let mut candidate = name;
+        loop {
+            match (variables.get(candidate), candidate.rfind('.')) {
+                (Some(Value::String(text)), _) => return Ok(Named::Template(candidate.to_owned(), text.clone())),
+                (Some(value), None) => return Ok(Named::Whole(candidate.to_owned(), value.clone())),
+                // Only a whole first part can be gone into.
+                (Some(value), Some(_)) => return Ok(Named::Text(candidate.to_owned(), value.to_string())),
+                (None, Some(dot)) => candidate = &candidate[..dot],
+                (None, None) => {
+                    let hint = did_you_mean(name, variables.keys().map(String::as_str));
+                    return Err(format!("unknown variable `{name}`{hint}"));
+                }
+            }
+        }
+    })
 }
 
 fn explain(error: &minijinja::Error) -> String {
@@ -109,5 +196,21 @@ mod tests {
         let found: Vec<_> = found.iter().map(String::as_str).collect();
         assert!(found.contains(&"A") && found.contains(&"B.C") && found.contains(&"steps.web.outputs.x"), "{found:?}");
         assert!(!found.iter().any(|n| n.contains('D')), "{found:?}");
+    }
+
+    #[test]
+    fn given_variables_use_each_other_and_can_be_gone_into() {
+        let given = serde_json::json!({
+            "A": "1#{B}", "B": "#{C.D | upper}", "C.D": "x", "L": [{"n": 1}, {"n": 2}], "Loop": "#{Loop}", "N": 4
+        });
+        let check = |text: &str, expected: Result<&str, &str>| {
+            let rendered = render_given(text, given.as_object().unwrap());
+            assert_eq!(rendered.as_deref().map_err(String::as_str), expected, "{text}");
+        };
+        check("#{A} #{C.D}", Ok("1X x"));
+        check("#{L[1].n}#{% for l in L %}-#{l.n}#{% endfor %}", Ok("2-1-2"));
+        check("#{N * 2 + 1} ##{A}", Ok("9 #{A}"));
+        check("#{a}", Err("unknown variable `a` (did you mean `A`?)"));
+        check("#{Loop}", Err("variable `Loop` needs itself (Loop -> Loop)"));
     }
 }

@@ -16,7 +16,7 @@ use slipway_domain::{
     text::did_you_mean,
 };
 
-use crate::template;
+use crate::template::{self, Named};
 
 /// Names that Slipway itself gives a value.
 pub const BUILT_IN: [&str; 10] = [
@@ -110,6 +110,38 @@ pub fn select<'a>(
     Ok(best.map(|(_, definition)| definition))
 }
 
+/// How a definition fares at a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    /// It holds.
+    Wins,
+    /// It fits as well as another one: an error.
+    Ties,
+    /// It fits, and a more specific one holds.
+    Loses,
+    /// Its scope does not fit.
+    Elsewhere,
+}
+
+/// How every definition of a name fares at a place, in the order of their writing.
+pub fn fits<'a>(
+    definitions: impl Iterator<Item = Definition<'a>>,
+    name: &str,
+    place: &Place<'_>,
+) -> Vec<(Definition<'a>, Fit)> {
+    let of_name = definitions.filter(|(variable, _)| variable.name == name);
+    let ranked: Vec<_> = of_name.map(|d| (d, rank(&d.0.scope, d.1.is_none(), place))).collect();
+    let best = ranked.iter().filter_map(|(_, rank)| *rank).max();
+    let ties = ranked.iter().filter(|(_, rank)| rank.is_some() && *rank == best).count() > 1;
+    let fit = |rank: Option<Rank>| match rank {
+        None => Fit::Elsewhere,
+        rank if rank == best && ties => Fit::Ties,
+        rank if rank == best => Fit::Wins,
+        Some(_) => Fit::Loses,
+    };
+    ranked.into_iter().map(|(definition, rank)| (definition, fit(rank))).collect()
+}
+
 fn describe((variable, set): Definition<'_>) -> String {
     let what = match (&variable.value, &variable.secret) {
         (Some(value), _) => format!("\"{value}\""),
@@ -155,7 +187,7 @@ impl<'a> Renderer<'a> {
 
     /// The text with its names replaced; secrets become markers.
     pub fn render(&self, text: &str) -> Result<String, String> {
-        self.render_within(text, &mut Vec::new())
+        template::render_named(text, &|name| self.named(name))
     }
 
     /// Whether every variable that a text uses has a value here, whatever `steps` will hold.
@@ -192,40 +224,25 @@ impl<'a> Renderer<'a> {
                 self.reference(candidate, variable)?;
                 continue;
             }
-            self.enter(candidate, path)?;
+            template::enter(candidate, path)?;
             self.check_within(variable.value.as_deref().unwrap_or_default(), path)?;
             path.pop();
         }
         Ok(())
     }
 
-    fn render_within(&self, text: &str, path: &mut Vec<String>) -> Result<String, String> {
-        if template::is_plain(text) {
-            return Ok(text.to_owned());
+    /// What a dotted name stands for.
+    fn named(&self, name: &str) -> Result<Named, String> {
+        let first = name.split('.').next().unwrap_or(name);
+        if let Some(value) = self.given.get(first) {
+            return Ok(Named::Whole(first.to_owned(), value.clone()));
         }
-        let mut values = Map::new();
-        for name in template::names(text)? {
-            let first = name.split('.').next().unwrap_or(&name);
-            if let Some(value) = self.given.get(first) {
-                values.insert(first.to_owned(), value.clone());
-                continue;
-            }
-            let (variable, value) = self.value_of(&name, path)?;
-            insert(&mut values, variable, value);
-        }
-        template::render(text, &Value::Object(values))
-    }
-
-    /// The value of the variable that a dotted name begins with, and that variable's name.
-    fn value_of<'n>(&self, name: &'n str, path: &mut Vec<String>) -> Result<(&'n str, String), String> {
         let (candidate, (variable, _)) = self.definition(name)?;
+        let name = candidate.to_owned();
         if variable.secret.is_some() {
-            return Ok((candidate, self.reference(candidate, variable)?.marker()));
+            return Ok(Named::Text(name, self.reference(candidate, variable)?.marker()));
         }
-        self.enter(candidate, path)?;
-        let value = self.render_within(variable.value.as_deref().unwrap_or_default(), path)?;
-        path.pop();
-        Ok((candidate, value))
+        Ok(Named::Template(name, variable.value.clone().unwrap_or_default()))
     }
 
     /// The definition of the variable that a dotted name begins with, longest name first.
@@ -251,14 +268,6 @@ impl<'a> Renderer<'a> {
         })
     }
 
-    fn enter(&self, name: &str, path: &mut Vec<String>) -> Result<(), String> {
-        if path.iter().any(|p| p == name) {
-            return Err(format!("variable `{name}` needs itself ({} -> {name})", path.join(" -> ")));
-        }
-        path.push(name.to_owned());
-        Ok(())
-    }
-
     fn unknown(&self, name: &str) -> String {
         let defined = self.request.release.definitions().find(|(v, _)| v.name == name);
         if defined.is_some() {
@@ -269,20 +278,5 @@ impl<'a> Renderer<'a> {
         }
         let known = self.request.release.definitions().map(|(v, _)| v.name.as_str()).chain(BUILT_IN);
         format!("unknown variable `{name}`{}", did_you_mean(name, known))
-    }
-}
-
-/// Puts a value under a dotted name into nested maps.
-fn insert(values: &mut Map<String, Value>, name: &str, value: String) {
-    match name.split_once('.') {
-        None => {
-            values.insert(name.to_owned(), Value::String(value));
-        }
-        Some((first, rest)) => {
-            let inner = values.entry(first.to_owned()).or_insert_with(|| Value::Object(Map::new()));
-            if let Value::Object(inner) = inner {
-                insert(inner, rest, value);
-            }
-        }
     }
 }

@@ -1,5 +1,8 @@
 //! `slipway explain`: what a rule makes of an input, without a server.
 
+mod scope;
+mod template;
+
 use std::io::Read as _;
 
 use clap::{Args, Subcommand};
@@ -12,6 +15,10 @@ use crate::failure::{Failure, Result};
 pub enum Explain {
     /// Which of the tags on stdin a channel takes, and which is the newest
     Version(Version),
+    /// The text on stdin with its variables replaced
+    Template(template::Template),
+    /// Which value each variable of a project has at a place, and why
+    Scope(scope::Scope),
 }
 
 #[derive(Debug, Args)]
@@ -26,16 +33,28 @@ pub struct Version {
 
 impl Explain {
     pub fn run(self, shared: &Shared) -> Result<()> {
-        let Self::Version(version) = self;
-        let rules =
-            Rules::from_texts(version.range.as_deref(), version.prerelease.as_deref()).map_err(Failure::Usage)?;
-        let mut tags = String::new();
-        std::io::stdin()
-            .read_to_string(&mut tags)
-            .map_err(|e| Failure::failed(format!("reading tags from stdin: {e}")))?;
+        match self {
+            Self::Version(version) => version.run(shared),
+            Self::Template(template) => template.run(),
+            Self::Scope(scope) => scope.run(shared),
+        }
+    }
+}
+
+impl Version {
+    fn run(self, shared: &Shared) -> Result<()> {
+        let rules = Rules::from_texts(self.range.as_deref(), self.prerelease.as_deref()).map_err(Failure::Usage)?;
+        let tags = stdin("tags")?;
         let choice = choose(&rules, tags.split_whitespace());
         // JSON is this command's form for people too: it is fixed, so that scripts rely on it.
-        shared.output.show(&choice, |_| crate::output::to_json(&choice).map(|json| json + "\n").unwrap_or_default())?;
-        Ok(())
+        shared.output.show(&choice, |_| crate::output::to_json(&choice).map(|json| json + "\n").unwrap_or_default())
     }
+}
+
+fn stdin(what: &str) -> Result<String> {
+    let mut text = String::new();
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .map_err(|e| Failure::failed(format!("reading {what} from stdin: {e}")))?;
+    Ok(text)
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use slipway_domain::{
-    api::{Change, Difference, Preview, PreviewedStep, PreviewedTask, Resolved},
+    api::{Difference, Preview, PreviewedStep, PreviewedTask, Resolved, TaskChange},
     manifest::ResultCondition,
     name::{EnvironmentName, ProjectName},
 };
@@ -80,13 +80,13 @@ fn step_text(step: &PreviewedStep, wide: bool, text: &mut String) {
 
 fn task_text(task: &PreviewedTask, wide: bool, text: &mut String) {
     let what = match (task.change, task.compared_with) {
-        (Change::New, _) => "was not done there yet".to_owned(),
-        (Change::Same, Some(id)) => format!("done again as in deployment {}", watch::short(id)),
+        (TaskChange::New, _) => "was not done there yet".to_owned(),
+        (TaskChange::Same, Some(id)) => format!("done again as in deployment {}", watch::short(id)),
         (_, Some(id)) => format!("changes against deployment {}", watch::short(id)),
         (_, None) => String::new(),
     };
     let _ = writeln!(text, "     {}: {what}", task.target);
-    for difference in task.differences.iter().filter(|_| task.change == Change::Changed || wide) {
+    for difference in task.differences.iter().filter(|_| task.change == TaskChange::Changed || wide) {
         let _ = writeln!(text, "       {}", difference_text(difference, wide));
     }
     if wide {

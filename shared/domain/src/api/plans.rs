@@ -84,7 +84,7 @@ pub struct PreviewedTask {
     /// Where.
     pub target: TargetName,
     /// Compared with what the step did there last.
-    pub change: Change,
+    pub change: TaskChange,
     /// The deployment that did it; none if it never succeeded there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compared_with: Option<DeploymentId>,
@@ -97,7 +97,7 @@ pub struct PreviewedTask {
 /// What becomes of a task's work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Change {
+pub enum TaskChange {
     /// The step never succeeded there.
     New,
     /// It did, with another order.
