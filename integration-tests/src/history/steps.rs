@@ -213,7 +213,13 @@ impl Deployment {
         let mut looks_at = self.before(name);
         if looks_at.is_empty() && when != ResultCondition::Success {
             let steps = self.plan.iter().flat_map(|plan| &plan.steps);
-            let deciding = steps.filter(|step| step.step.when.result == ResultCondition::Success);
+            let looks_back = |need: &StepName| {
+                let step = self.step(need).map(|step| &step.step);
+                step.is_some_and(|step| step.needs.is_empty() && step.when.result != ResultCondition::Success)
+            };
+            let waits = |step: &StepName| self.before(step).iter().any(looks_back);
+            let deciding =
+                steps.filter(|step| step.step.when.result == ResultCondition::Success && !waits(step.name()));
             looks_at = deciding.map(|step| step.name().clone()).collect();
         }
         if let Some(open) = looks_at.iter().find(|step| !self.is_settled(step)) {

@@ -138,7 +138,7 @@ async fn a_person_reads_what_would_change_and_what_can_not_be_planned() -> Resul
     ensure!(text.contains("+ env.T: (secret token version 1)") && text.contains("+ env.V: 1.0.0"), "{text}");
     ensure!(text.contains("Token = secret token version 1") && !text.contains("canary-token-value"), "{text}");
     let (code, text) = stack.cli(&stack.admin, &[&plan[..], &["--skip", "nothing"]].concat()).await?;
-    ensure!(code == 1 && text.contains("step `nothing` can not be skipped"), "{code}: {text}");
+    ensure!(code == 3 && text.contains("step `nothing` can not be skipped"), "{code}: {text}");
     let (code, text) = stack.cli(&stack.admin, &["plan", &project, "9.9.9", "--to", "test"]).await?;
     ensure!(code != 0 && text.contains("9.9.9"), "{code}: {text}");
     Ok(())

@@ -53,7 +53,7 @@ pub fn readiness(deployment: &Deployment, progress: &Progress, i: usize) -> Read
     } else if result == ResultCondition::Success {
         return Readiness::Run;
     } else {
-        let deciding: Vec<usize> = (0..progress.steps.len()).filter(|s| decides(progress, *s)).collect();
+        let deciding: Vec<usize> = (0..progress.steps.len()).filter(|s| is_looked_back_at(progress, *s)).collect();
         if !deciding.iter().all(|s| progress.steps[*s].is_settled()) {
             return Readiness::Waiting;
         }
@@ -69,6 +69,16 @@ pub fn readiness(deployment: &Deployment, progress: &Progress, i: usize) -> Read
         }
         (ResultCondition::Failure, None) => Readiness::Skip("nothing failed".to_owned()),
     }
+}
+
+/// Whether a step that looks back at the whole deployment waits for this one: not if it comes after such a step itself,
+/// as each would wait for the other.
+fn is_looked_back_at(progress: &Progress, i: usize) -> bool {
+    let looks_back = |n: &usize| {
+        let step = &progress.plan.steps[*n].step;
+        step.needs.is_empty() && step.when.result != ResultCondition::Success
+    };
+    decides(progress, i) && !progress.before[i].iter().any(looks_back)
 }
 
 /// Whether a step takes part in the outcome; `failure` and `always` steps run after it is fixed.

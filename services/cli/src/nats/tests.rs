@@ -196,7 +196,7 @@ fn each_service_may_publish_what_its_work_needs_and_nothing_else() {
             vec![task("web-01"), task("worker"), log("web-01"), secret("executor-1"), presence("executor.executor-1")],
         ),
         ("executor-2", vec![task("web-01"), task("other"), log("other"), secret("executor-2")]),
-        ("operator", vec![purge.clone()]),
+        ("operator", vec![purge.clone(), plan.clone(), gate.clone(), task("web-01")]),
     ];
     let refused = vec![
         ("release-1", vec![task("web-01"), text("task.web-01"), delete.clone(), presence("executor.executor-1")]),
@@ -223,8 +223,7 @@ fn each_service_may_publish_what_its_work_needs_and_nothing_else() {
                 text("_INBOX_planner_planner-1.x"),
             ],
         ),
-        ("executor-2", vec![plan.clone(), gate.clone(), task("notifier"), create]),
-        ("operator", vec![plan, gate, task("web-01")]),
+        ("executor-2", vec![plan, gate, task("notifier"), create]),
     ];
     for (expected, table) in [(true, allowed), (false, refused)] {
         for (id, subjects) in table {

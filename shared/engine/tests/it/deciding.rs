@@ -51,6 +51,19 @@ fn a_failure_skips_what_needs_it_runs_the_always_steps_and_decides_the_outcome()
 }
 
 #[test]
+fn what_looks_back_at_everything_does_not_wait_for_what_comes_after_it() {
+    let body = "steps:\n  - {name: a, wait: 0s}\n  - {name: f, wait: 0s, when: {result: failure}}\n  - {name: t, wait: 0s, when: {result: always}}\n  - {name: b, needs: [f], wait: 0s}\n  - {name: c, needs: [t, b], wait: 0s}";
+    let (mut world, id) = World::with(request("x", body, targets(1, 1)));
+    assert_eq!(world.due(id), ["a@worker"]);
+    world.succeed(id, "a@worker");
+    assert_eq!(world.due(id), ["b@worker", "t@worker"], "nothing failed, so `f` is left out");
+    for key in ["b@worker", "t@worker", "c@worker"] {
+        world.succeed(id, key);
+    }
+    assert_eq!(world.end(id), "succeeded");
+}
+
+#[test]
 fn the_rolling_window_slides_and_stops_at_the_first_failure() {
     let body = "steps:\n  - {name: web, targets: {role: web}, rolling: {window: 2}, docker-run: {package: web}}";
     let (mut world, id) = World::with(request("x", body, targets(4, 1)));

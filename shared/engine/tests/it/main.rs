@@ -11,6 +11,7 @@ mod freezing;
 mod golden;
 mod limits;
 mod mutants;
+mod retention;
 mod rolling;
 mod scoping;
 mod sharing;
