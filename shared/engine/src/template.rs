@@ -4,6 +4,8 @@
 //! literal `#{`. Everything else, `{{`, `{%` and `${` among it, is plain text. The language inside is
 //! minijinja's. An undefined name is an error, never an empty text.
 
+mod octopus;
+
 use std::{collections::BTreeSet, sync::OnceLock};
 
 use minijinja::{Environment, Error, UndefinedBehavior, syntax::SyntaxConfig, value::ValueKind};
@@ -37,6 +39,7 @@ fn environment() -> &'static Environment<'static> {
             _ => minijinja::escape_formatter(out, state, value),
         });
         environment.set_fuel(Some(FUEL));
+        octopus::add(&mut environment);
         environment
     })
 }
@@ -53,7 +56,7 @@ pub fn names(text: &str) -> Result<BTreeSet<String>, String> {
         return Ok(BTreeSet::new());
     }
     let source = text.replace("##{", ESCAPED);
-    let template = environment().template_from_str(&source).map_err(|e| explain(&e))?;
+    let template = environment().template_from_str(&source).map_err(|e| explain(&e, text))?;
     Ok(template.undeclared_variables(true).into_iter().collect())
 }
 
@@ -63,7 +66,7 @@ pub fn render(text: &str, values: &Value) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     let source = text.replace("##{", ESCAPED);
-    let rendered = environment().render_str(&source, minijinja::value::Serde(values)).map_err(|e| explain(&e))?;
+    let rendered = environment().render_str(&source, minijinja::value::Serde(values)).map_err(|e| explain(&e, text))?;
     Ok(rendered.replace(ESCAPED, "#{"))
 }
 
@@ -152,10 +155,23 @@ pub fn render_given(text: &str, variables: &Map<String, Value>) -> Result<String
     })
 }
 
-fn explain(error: &minijinja::Error) -> String {
+fn explain(error: &Error, text: &str) -> String {
     let detail = error.detail().map(|d| format!(": {d}")).unwrap_or_default();
-    format!("{}{detail}", error.kind())
+    let block = |word: &str| text.contains(&format!("#{{{word}")) || text.contains(&format!("#{{/{word}"));
+    let hint = match BLOCKS.iter().find(|(word, _)| block(word)) {
+        Some((word, here)) => format!("; Octopus's `#{{{word} …}}` is written `{here}` here"),
+        None => String::new(),
+    };
+    format!("{}{detail}{hint}", error.kind())
 }
+
+/// Blocks as Octopus has them, and as they are written here.
+const BLOCKS: [(&str, &str); 4] = [
+    ("if", "#{% if … %}…#{% endif %}"),
+    ("unless", "#{% if not … %}…#{% endif %}"),
+    ("each", "#{% for … in … %}…#{% endfor %}"),
+    ("calc", "#{…}"),
+];
 
 #[cfg(test)]
 mod tests {
@@ -196,6 +212,14 @@ mod tests {
         let found: Vec<_> = found.iter().map(String::as_str).collect();
         assert!(found.contains(&"A") && found.contains(&"B.C") && found.contains(&"steps.web.outputs.x"), "{found:?}");
         assert!(!found.iter().any(|n| n.contains('D')), "{found:?}");
+    }
+
+    #[test]
+    fn blocks_as_octopus_has_them_are_told_from_other_mistakes() {
+        let wrong = |text: &str| render(text, &serde_json::json!({"A": [1]})).unwrap_err();
+        assert!(wrong("#{if A}x#{/if}").contains("is written `#{% if … %}…#{% endif %}` here"));
+        assert!(wrong("#{each a in A}x#{/each}").contains("#{% for … in … %}"));
+        assert!(!wrong("#{A +}").contains("Octopus"));
     }
 
     #[test]
