@@ -3,7 +3,7 @@
 //! The plan is compiled as the planner compiles it, and orders are made as they are made for
 //! doorbells; only what steps give at run time stays as it is written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 use slipway_domain::{
@@ -13,27 +13,50 @@ use slipway_domain::{
     name::{SecretName, TargetName},
     order::PortMapping,
     plan::{Plan, PlannedStep, Runs},
-    release::Request,
+    release::{Request, TargetSnapshot},
     secret,
 };
 
 use crate::{
-    compile::snapshot,
     deployment::rollout::approval,
     order,
     variables::{Place, Renderer},
 };
 
+/// A request, with its targets at hand.
+#[derive(Debug)]
+pub struct Asked {
+    request: Request,
+    targets: HashMap<TargetName, usize>,
+}
+
+impl Asked {
+    /// Of a request.
+    pub fn new(request: Request) -> Self {
+        let targets = request.targets.iter().enumerate().map(|(i, target)| (target.name.clone(), i)).collect();
+        Self { request, targets }
+    }
+
+    /// What was asked for.
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    fn target(&self, name: &TargetName) -> Option<&TargetSnapshot> {
+        self.targets.get(name).map(|i| &self.request.targets[*i])
+    }
+}
+
 /// An earlier deployment in which a step succeeded on a target.
-pub type Before<'a> = Option<&'a (DeploymentId, Request)>;
+pub type Before<'a> = Option<&'a (DeploymentId, Asked)>;
 
 /// The steps of a plan, each task compared with what `before` says was done at that step and target.
 pub fn steps<'a>(
-    request: &Request,
+    asked: &Asked,
     plan: &Plan,
     before: impl Fn(&Step, &TargetName) -> Before<'a>,
 ) -> Result<Vec<PreviewedStep>, String> {
-    plan.steps.iter().map(|planned| step(request, planned, &before)).collect()
+    plan.steps.iter().map(|planned| step(asked, planned, &before)).collect()
 }
 
 /// The steps of the release that take no part, and why.
@@ -54,7 +77,7 @@ pub fn left_out(request: &Request, plan: &Plan) -> Vec<LeftOut> {
 }
 
 fn step<'a>(
-    request: &Request,
+    asked: &Asked,
     planned: &PlannedStep,
     before: impl Fn(&Step, &TargetName) -> Before<'a>,
 ) -> Result<PreviewedStep, String> {
@@ -63,7 +86,7 @@ fn step<'a>(
         Runs::On(targets) => targets.as_slice(),
         Runs::Gate => &[],
     };
-    let tasks = targets.iter().map(|target| task(request, step, target, before(step, target)));
+    let tasks = targets.iter().map(|target| task(asked, step, target, before(step, target)));
     let canaries = step.rolling.as_ref().map(|rolling| rolling.canaries(targets.len())).filter(|n| *n > 0);
     Ok(PreviewedStep {
         name: step.name.clone(),
@@ -71,9 +94,9 @@ fn step<'a>(
         rank: planned.rank,
         needs: step.needs.clone(),
         result: step.when.result,
-        asks: approval(step, targets.len()).map(|asked| Asks {
-            teams: asked.teams.clone(),
-            votes: asked.votes,
+        asks: approval(step, targets.len()).map(|approval| Asks {
+            teams: approval.teams.clone(),
+            votes: approval.votes,
             after_targets: canaries,
         }),
         window: step.rolling.as_ref().map(|rolling| rolling.window),
@@ -81,10 +104,10 @@ fn step<'a>(
     })
 }
 
-fn task(request: &Request, step: &Step, target: &TargetName, before: Before<'_>) -> Result<PreviewedTask, String> {
-    let after = facts(request, step, target)?;
+fn task(asked: &Asked, step: &Step, target: &TargetName, before: Before<'_>) -> Result<PreviewedTask, String> {
+    let after = facts(asked, step, target)?;
     let earlier = before.and_then(|(id, earlier)| {
-        let step = earlier.release.steps.iter().find(|other| other.name == step.name)?;
+        let step = earlier.request.release.steps.iter().find(|other| other.name == step.name)?;
         // What can not be told of it any more is as if it had not been.
         Some((*id, facts(earlier, step, target).unwrap_or_default()))
     });
@@ -95,7 +118,7 @@ fn task(request: &Request, step: &Step, target: &TargetName, before: Before<'_>)
         Some(_) if differences.is_empty() => TaskChange::Same,
         Some(_) => TaskChange::Changed,
     };
-    let variables = variables(request, step, target)?;
+    let variables = variables(asked, step, target)?;
     Ok(PreviewedTask {
         target: target.clone(),
         change,
@@ -105,8 +128,9 @@ fn task(request: &Request, step: &Step, target: &TargetName, before: Before<'_>)
     })
 }
 
-fn renderer<'a>(request: &'a Request, step: &'a Step, target: &'a TargetName) -> Renderer<'a> {
-    let roles = snapshot(request, target).map_or(&[] as &[_], |target| target.roles.as_slice());
+fn renderer<'a>(asked: &'a Asked, step: &'a Step, target: &'a TargetName) -> Renderer<'a> {
+    let request = &asked.request;
+    let roles = asked.target(target).map_or(&[] as &[_], |target| target.roles.as_slice());
     let place = Place {
         environment: &request.environment,
         channel: &request.release.channel,
@@ -119,18 +143,19 @@ fn renderer<'a>(request: &'a Request, step: &'a Step, target: &'a TargetName) ->
 }
 
 /// The order of a task as flat facts.
-fn facts(request: &Request, step: &Step, target: &TargetName) -> Result<BTreeMap<String, String>, String> {
-    let renderer = renderer(request, step, target);
+fn facts(asked: &Asked, step: &Step, target: &TargetName) -> Result<BTreeMap<String, String>, String> {
+    let renderer = renderer(asked, step, target);
     // What earlier steps will give is not known; such a text stays as it is written.
     let lenient = |text: &str| match renderer.render(text) {
         Err(_) if renderer.check_variables(text).is_ok() => Ok(text.to_owned()),
         rendered => rendered,
     };
     let mut facts = BTreeMap::new();
-    if let Some(docker) = snapshot(request, target).map(|target| &target.docker) {
+    if let Some(docker) = asked.target(target).map(|target| &target.docker) {
         facts.insert("docker".to_owned(), docker.clone());
     }
-    match order::work(request, step, false, &lenient).map(|work| serde_json::to_value(&work).unwrap_or_default()) {
+    match order::work(&asked.request, step, false, &lenient).map(|work| serde_json::to_value(&work).unwrap_or_default())
+    {
         Ok(Value::Object(mut order)) => {
             order.remove("kind");
             order.into_iter().for_each(|(key, value)| flatten(&key, value, &mut facts));
@@ -207,13 +232,13 @@ fn differences(before: &BTreeMap<String, String>, after: &BTreeMap<String, Strin
         .collect()
 }
 
-fn variables(request: &Request, step: &Step, target: &TargetName) -> Result<Vec<Resolved>, String> {
-    let renderer = renderer(request, step, target);
+fn variables(asked: &Asked, step: &Step, target: &TargetName) -> Result<Vec<Resolved>, String> {
+    let renderer = renderer(asked, step, target);
     let mut found = BTreeMap::new();
     for text in order::texts(step) {
         found.extend(renderer.definitions_of(text)?);
     }
-    let secret = |name: &SecretName| request.secrets.iter().find(|s| s.name == *name).cloned();
+    let secret = |name: &SecretName| asked.request.secrets.iter().find(|s| s.name == *name).cloned();
     Ok(found
         .into_values()
         .map(|(variable, set)| Resolved {

@@ -33,20 +33,22 @@ pub async fn preview(app: &App, body: CreateDeployment, actor: Actor) -> Result<
     let before = |step: &slipway_domain::manifest::Step, target: &TargetName| {
         done.get(&(step.name.clone(), target.clone())).map(|i| &earlier[*i])
     };
+    let asked = preview::Asked::new(request);
     let steps =
-        preview::steps(&request, &plan, before).map_err(|problem| Problem::unprocessable("not-plannable", problem))?;
+        preview::steps(&asked, &plan, before).map_err(|problem| Problem::unprocessable("not-plannable", problem))?;
+    let request = asked.request();
     Ok(Preview {
         digest: plan.digest(),
         freeze,
-        behind: behind(app, &request),
-        left_out: preview::left_out(&request, &plan),
+        behind: behind(app, request),
+        left_out: preview::left_out(request, &plan),
         steps,
         project: request.project().clone(),
         version: request.release.version.clone(),
         channel: request.release.channel.clone(),
-        current: request.previous,
+        current: request.previous.clone(),
         mode: request.mode,
-        environment: request.environment,
+        environment: request.environment.clone(),
     })
 }
 
@@ -66,7 +68,7 @@ async fn done_before(
     app: &App,
     request: &Request,
     plan: &Plan,
-) -> Result<(HashMap<Place, usize>, Vec<(DeploymentId, Request)>), Problem> {
+) -> Result<(HashMap<Place, usize>, Vec<(DeploymentId, preview::Asked)>), Problem> {
     let mut open: Vec<Place> = plan
         .steps
         .iter()
@@ -101,7 +103,7 @@ async fn done_before(
             && let Some((_, request)) = deployments::requested(app, summary.id).await?
         {
             done.extend(found.into_iter().map(|place| (place, earlier.len())));
-            earlier.push((summary.id, request));
+            earlier.push((summary.id, preview::Asked::new(request)));
         }
     }
     Ok((done, earlier))
