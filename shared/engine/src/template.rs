@@ -219,7 +219,7 @@ mod tests {
         let wrong = |text: &str| render(text, &serde_json::json!({"A": [1]})).unwrap_err();
         assert!(wrong("#{if A}x#{/if}").contains("is written `#{% if … %}…#{% endif %}` here"));
         assert!(wrong("#{each a in A}x#{/each}").contains("#{% for … in … %}"));
-        assert!(!wrong("#{A +}").contains("Octopus"));
+        assert!(!wrong("#{A A}").contains("Octopus"));
     }
 
     #[test]
