@@ -106,7 +106,12 @@ async fn the_leader_dies_while_another_server_is_gone_and_nothing_is_taken_until
     rehearsal.stack.kill(gone).await?;
     // Two are enough.
     rehearsal.go(all[0].id, "hold").await?;
-    rehearsal.running(all[0].id, "web", 1).await;
+    wait::until("the next step begins", || async {
+        let view = rehearsal.view(all[0].id).await.map_err(|error| error.to_string())?;
+        let begun = view.steps.iter().filter(|step| step.name.as_str() == "web").flat_map(|step| &step.tasks);
+        if begun.clone().any(|task| task.attempt > 0) { Ok(()) } else { Err(format!("{view:?}")) }
+    })
+    .await;
     let second = wait::until("the leader of the log", async || leader(&rehearsal.stack).await).await;
     rehearsal.stack.kill(&second).await?;
     let asked = tokio::time::timeout(Duration::from_secs(3), rehearsal.ask(&rehearsal.stack.admin, "alone"));
