@@ -34,9 +34,14 @@ impl Appends {
         Self { bus, id, waiting: HashMap::new(), answers: JoinSet::new() }
     }
 
+    /// Whether a decision can be written now: its subject does not wait.
+    pub fn can_start(&self, decision: &Decision) -> bool {
+        !self.waiting.contains_key(&decision.address)
+    }
+
     /// Starts an append, unless its subject waits. `trace` is the deployment's `traceparent`.
     pub fn start(&mut self, decision: Decision, trace: Option<&str>) {
-        if self.waiting.contains_key(&decision.address) {
+        if !self.can_start(&decision) {
             return;
         }
         self.waiting.insert(decision.address.clone(), None);

@@ -36,18 +36,15 @@ impl Contacts {
         Self { bus, gone: HashMap::new(), asked: HashSet::new(), answers: JoinSet::new() }
     }
 
-    /// Asks everybody who holds something, and forgets who does not.
-    pub fn ask<'a>(&mut self, holders: impl Iterator<Item = &'a HolderName>) {
-        let holders: HashSet<&HolderName> = holders.collect();
-        self.gone.retain(|holder, _| holders.contains(holder));
-        for holder in holders {
-            if self.asked.insert(holder.clone()) {
-                let (bus, holder) = (self.bus.clone(), holder.clone());
-                self.answers.spawn(async move {
-                    let sign = bus.sign_of(&holder).await;
-                    (holder, sign)
-                });
-            }
+    /// Asks somebody, unless an answer is out. Whoever renews is asked, so that it is known before it holds something,
+    /// and whoever holds something again and again.
+    pub fn ask(&mut self, holder: &HolderName) {
+        if self.asked.insert(holder.clone()) {
+            let (bus, holder) = (self.bus.clone(), holder.clone());
+            self.answers.spawn(async move {
+                let sign = bus.sign_of(&holder).await;
+                (holder, sign)
+            });
         }
     }
 
@@ -73,6 +70,11 @@ impl Contacts {
         if let Some(gone) = self.gone.get_mut(holder) {
             *gone = None;
         }
+    }
+
+    /// It said goodbye.
+    pub fn left(&mut self, holder: &HolderName) {
+        self.gone.remove(holder);
     }
 
     /// This planner's own connection was lost: who is there has to show again.

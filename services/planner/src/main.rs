@@ -10,6 +10,7 @@ mod clock;
 mod contacts;
 mod leases;
 mod planner;
+mod promises;
 mod rings;
 mod settings;
 

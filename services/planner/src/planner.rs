@@ -1,30 +1,31 @@
 //! The planner's loop: fold, decide, append, ring. It takes no input but the log, presence and time.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
-use slipway_bus::{Bus, BusError, PresenceEvent, PresenceWatch};
+use slipway_bus::{Appended, Bus, BusError, PresenceEvent, PresenceWatch};
 use slipway_domain::{
-    event::{Actor, Address, Entry, FailureKind, Recorded, TaskEvent},
+    event::{Actor, Address, Entry, Recorded, TaskEvent},
     id::DeploymentId,
     name::HolderName,
-    order::Answer as RingAnswer,
     presence::{LEASE_SECS, Role},
 };
 use slipway_engine::{
     Decision, State,
-    decide::{Events, News, decide_about, wake_about},
+    decide::{News, decide_about, wake_about},
     due, expire_adoptable,
-    order::{doorbell, is_due},
+    order::is_due,
 };
-use slipway_service::{failpoint, readiness::Readiness, telemetry};
+use slipway_service::readiness::Readiness;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
 };
-use tracing::Instrument as _;
 
 use crate::{
     agenda::Agenda,
@@ -33,13 +34,18 @@ use crate::{
     clock::Clock,
     contacts::{ASK_EVERY, Contacts, SILENCE},
     leases::Leases,
-    rings::{Caller, Rings},
+    promises::Promises,
+    rings::Rings,
 };
+
+mod ring;
 
 /// What readiness calls the fold.
 pub const COMPONENT: &str = "fold";
 /// How long a planner leaves the share of another planner alone.
 const OTHERS_SHARE: Duration = Duration::from_millis(300);
+/// How long a planner goes on at once with what it took over from another one.
+const TAKEN_OVER: Duration = Duration::from_secs(5);
 /// How often leases are looked at, and the pause after an append that could not be made.
 const TICK: Duration = Duration::from_secs(1);
 /// How long the goodbye may take.
@@ -110,8 +116,12 @@ struct Planner {
     leases: Leases,
     contacts: Contacts,
     appends: Appends,
+    promises: Promises,
     rings: Rings,
     ringing: TaskTracker,
+    /// Deployments of others that this planner went on with, because the other one did not; until then it does not
+    /// wait for the other one again.
+    taken_over: HashMap<DeploymentId, Instant>,
     /// The end of the log as it was at the start; nothing is decided before it is reached.
     target: u64,
     /// Whether the log is known to be the archive's.
@@ -132,8 +142,10 @@ impl Planner {
             clock: Clock::default(),
             presence,
             leases: Leases::new(),
+            promises: Promises::default(),
             rings: Rings::default(),
             ringing: TaskTracker::new(),
+            taken_over: HashMap::new(),
             target,
             checked: false,
             agenda: Agenda::default(),
@@ -181,6 +193,10 @@ impl Planner {
             metrics::counter!("slipway_planner_void_total").increment(1);
         }
         self.appends.folded(&recorded.address, recorded.seq);
+        if let Address::Plan(id) = &recorded.address {
+            let kept = applied.void.is_empty() && *recorded.entry.actor() == self.me();
+            self.keep_promises(*id, kept);
+        }
         if let (Address::Task(_, key), Entry::Task(envelope)) = (&recorded.address, &recorded.entry)
             && envelope.events.iter().any(frees_slot)
         {
@@ -199,10 +215,24 @@ impl Planner {
         Ok(())
     }
 
+    fn me(&self) -> Actor {
+        Actor::Planner { id: self.id.to_string() }
+    }
+
+    /// A grant is no longer on its way. What it did not take is there for others.
+    fn keep_promises(&mut self, id: DeploymentId, kept: bool) {
+        let targets = self.promises.keep(id);
+        if !kept {
+            let users: BTreeSet<_> = targets.iter().flat_map(|target| self.state.users_of(target)).collect();
+            users.into_iter().for_each(|user| self.touch(user, News::shared()));
+        }
+    }
+
     /// Something about a deployment is new: look at it now, or a little later if it is another planner's.
     fn touch(&mut self, id: DeploymentId, news: News) {
-        let at = if self.is_mine(id) { Instant::now() } else { Instant::now() + OTHERS_SHARE };
-        self.agenda.touch(id, at, news);
+        let now = Instant::now();
+        let at_once = self.is_mine(id) || self.taken_over.get(&id).is_some_and(|until| now < *until);
+        self.agenda.touch(id, if at_once { now } else { now + OTHERS_SHARE }, news);
     }
 
     fn is_mine(&self, id: DeploymentId) -> bool {
@@ -214,8 +244,14 @@ impl Planner {
         let (id, news) = (address.deployment(), News::at(&address));
         self.appends.answered(address, &answer, self.state.head());
         match answer {
-            Ok(_) => self.touch(id, news),
+            Ok(appended) => {
+                if matches!(appended, Appended::Stored(_)) && !self.is_mine(id) {
+                    self.taken_over.insert(id, Instant::now() + TAKEN_OVER);
+                }
+                self.touch(id, news);
+            }
             Err(error) => {
+                self.keep_promises(id, false);
                 tracing::error!(%error, deployment.id = %id, "a decision could not be written; it is tried again");
                 self.agenda.touch(id, Instant::now() + TICK, News::All);
             }
@@ -233,6 +269,9 @@ impl Planner {
                     tracing::info!(planner = %presence.id, "shares the work");
                 }
                 self.contacts.lives(&presence.id);
+                if presence.role == Role::Executor {
+                    self.contacts.ask(&presence.id);
+                }
                 let came = self.leases.heard(&presence, self.presence.last_at());
                 if !came.is_empty() {
                     // A new boot proves the old process dead: what that one held goes on at once.
@@ -246,6 +285,7 @@ impl Planner {
                 }
             }
             PresenceEvent::Gone { id, .. } => {
+                self.contacts.left(&id);
                 let decisions = self.leases.left(&self.state, &id, self.presence.last_at());
                 self.write(decisions);
             }
@@ -267,7 +307,7 @@ impl Planner {
 
     fn ask_holders(&mut self) {
         if self.is_caught_up() {
-            self.contacts.ask(self.state.holders());
+            self.state.holders().for_each(|holder| self.contacts.ask(holder));
         }
     }
 
@@ -308,7 +348,7 @@ impl Planner {
     fn look_at(&mut self, id: DeploymentId, news: News, now: DateTime<Utc>) {
         // What stops a deployment stops all its tasks.
         let news = if self.state.get(id).is_some_and(|d| d.is_running()) { news } else { News::All };
-        let decisions = decide_about(&self.state, id, &news, now);
+        let decisions = decide_about(&self.state, id, &news, now, self.promises.slots());
         self.write(decisions);
         let wake = wake_about(&self.state, id, &news);
         match news {
@@ -328,52 +368,18 @@ impl Planner {
             tracing::info!(deployment.id = %id, outcome = %end.outcome, "finished");
             metrics::counter!("slipway_planner_finished_total", "outcome" => end.outcome.as_str()).increment(1);
             self.state.forget(id);
+            self.taken_over.remove(&id);
         }
     }
 
     fn write(&mut self, decisions: Vec<Decision>) {
         for decision in decisions {
+            if self.appends.can_start(&decision) {
+                self.promises.make(&decision);
+            }
             let trace = self.state.get(decision.address.deployment()).and_then(|d| d.trace.clone());
             self.appends.start(decision, trace.as_deref());
         }
-    }
-
-    fn ring(&mut self, (id, key): Caller) {
-        let doorbell = match doorbell(&self.state, id, &key) {
-            None => return,
-            Some(Ok(doorbell)) => doorbell,
-            Some(Err(cause)) => {
-                debug_assert_eq!(cause.kind, FailureKind::Order);
-                let head =
-                    self.state.get(id).and_then(|d| d.progress.as_ref()?.task(&key).map(|t| t.head)).unwrap_or(0);
-                let events = Events::Task(vec![TaskEvent::Failed { cause }]);
-                self.write(vec![Decision { address: Address::Task(id, key), expected: head, events }]);
-                return;
-            }
-        };
-        let span = tracing::info_span!("ring", deployment.id = %id, task = %key, attempt = doorbell.attempt);
-        telemetry::continue_from(&span, doorbell.trace.as_deref());
-        let bus = self.bus.clone();
-        self.ringing.spawn(
-            async move {
-                let mut doorbell = doorbell;
-                doorbell.trace = telemetry::traceparent().or(doorbell.trace);
-                failpoint!("planner.ring.before");
-                let answer = match bus.ring(&doorbell).await {
-                    Ok(Some(RingAnswer::Claiming)) => "claiming",
-                    Ok(Some(RingAnswer::Busy)) => "busy",
-                    Ok(None) => "absent",
-                    Err(error) => {
-                        tracing::warn!(%error, "a doorbell could not be rung; it rings again");
-                        "error"
-                    }
-                };
-                failpoint!("planner.ring.after");
-                tracing::debug!(answer, "rang");
-                metrics::counter!("slipway_planner_doorbells_total", "answer" => answer).increment(1);
-            }
-            .instrument(span),
-        );
     }
 
     /// When to look again although nothing arrived.

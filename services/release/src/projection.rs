@@ -34,6 +34,10 @@ use crate::{app::Shared, problem::Problem};
 const BATCH: usize = 500;
 /// Least time from one transaction to the next: what comes quickly is written together, what comes alone at once.
 const REST: Duration = Duration::from_millis(20);
+/// And so many times as long as the last one took, so that deployments of many thousand tasks leave time for others.
+const REST_TIMES: u32 = 2;
+/// But no longer.
+const LONGEST_REST: Duration = Duration::from_millis(500);
 /// Archived messages that are looked for in the log at the start.
 const LOOK_BACK: u64 = 20;
 /// How long a reader waits for a sequence.
@@ -214,9 +218,11 @@ pub async fn run(app: Shared, shutdown: CancellationToken) -> Result<(), FoldErr
                 }
             }
         }
+        let began = Instant::now();
         if let Err(error) = projector.take(std::mem::take(&mut batch), &shutdown).await {
             break Err(error);
         }
+        projector.rest_after(began.elapsed());
     };
     reader.abort();
     match (result, reader.await) {
@@ -276,8 +282,8 @@ struct Projector {
     goal: u64,
     /// Views of unfinished deployments as the rows have them.
     written: HashMap<DeploymentId, DeploymentView>,
-    /// When the last transaction ended.
-    wrote: Option<Instant>,
+    /// Until when nothing is written.
+    rests_until: Instant,
 }
 
 impl Projector {
@@ -296,7 +302,7 @@ impl Projector {
             return Err(FoldError::Regression { seen: offset, found: format!("but the log ends at {goal}") });
         }
         same_log(&app, &newest).await?;
-        Ok(Self { app, offset, goal, written: HashMap::new(), wrote: None })
+        Ok(Self { app, offset, goal, written: HashMap::new(), rests_until: Instant::now() })
     }
 
     /// Writes the rows of everything in memory anew.
@@ -315,10 +321,15 @@ impl Projector {
 
     /// What comes once the time between two transactions is over.
     async fn rested<T>(&self, next: impl Future<Output = T>) -> T {
-        if let Some(wrote) = self.wrote {
-            tokio::time::sleep_until(wrote + REST).await;
-        }
+        tokio::time::sleep_until(self.rests_until).await;
         next.await
+    }
+
+    /// While the log is read at the start nobody waits for anything else.
+    fn rest_after(&mut self, took: Duration) {
+        let behind = self.app.folded.seq() < self.goal;
+        let rest = if behind { Duration::ZERO } else { (took * REST_TIMES).clamp(REST, LONGEST_REST) };
+        self.rests_until = Instant::now() + rest;
     }
 
     /// Takes in messages: memory first, then rows, then whoever waits.
@@ -395,7 +406,6 @@ impl Projector {
             }
         }
         self.offset = to;
-        self.wrote = Some(Instant::now());
         if let Some(last) = batch.events.last() {
             self.app.folded.set_archived(Mark { seq: last.seq, id: last.entry.id() });
         }

@@ -6,7 +6,7 @@ mod news;
 mod people;
 mod tasks;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use slipway_domain::{
@@ -14,7 +14,7 @@ use slipway_domain::{
     event::{Address, GateEvent, Outcome, PlanEvent, TaskEvent},
     id::DeploymentId,
     manifest::{Action, Step},
-    name::{HolderName, NOTIFIER},
+    name::{HolderName, NOTIFIER, TargetName},
 };
 use uuid::Uuid;
 
@@ -56,11 +56,20 @@ pub enum Events {
 
 /// All that is to be written for one deployment now; at most one append per subject.
 pub fn decide(state: &State, id: DeploymentId, now: DateTime<Utc>) -> Vec<Decision> {
-    decide_about(state, id, &News::All, now)
+    decide_about(state, id, &News::All, now, &Promised::new())
 }
 
-/// As [`decide`], if nothing else is new since it was last asked.
-pub fn decide_about(state: &State, id: DeploymentId, news: &News, now: DateTime<Utc>) -> Vec<Decision> {
+/// Slots of targets that grants will take which are on their way into the log.
+pub type Promised = HashMap<TargetName, u32>;
+
+/// As [`decide`], if nothing else is new since it was last asked, and leaving the promised slots to others.
+pub fn decide_about(
+    state: &State,
+    id: DeploymentId,
+    news: &News,
+    now: DateTime<Utc>,
+    promised: &Promised,
+) -> Vec<Decision> {
     let Some(deployment) = state.get(id).filter(|d| d.end.is_none() && d.corrupt.is_none()) else { return Vec::new() };
     if deployment.request.rules_version != slipway_domain::release::RULES_VERSION {
         return Vec::new();
@@ -73,7 +82,7 @@ pub fn decide_about(state: &State, id: DeploymentId, news: &News, now: DateTime<
             people::gates(deployment, progress, now, &mut decisions);
             people::guidance(deployment, progress, news, now, &mut decisions);
             tasks::tasks(deployment, progress, news, now, &mut decisions);
-            let plan = advance::advance(state, deployment, progress, now);
+            let plan = advance::advance(state, deployment, progress, now, promised);
             if plan.is_empty() { lane(state, deployment, now) } else { plan }
         }
     };

@@ -44,8 +44,8 @@ pub struct State {
     running: limits::Running,
     /// Slots that are taken, by target.
     busy: HashMap<TargetName, u32>,
-    /// Running deployments that use a target.
-    users: HashMap<TargetName, BTreeSet<DeploymentId>>,
+    /// Running deployments that use a target, in the order of the log.
+    users: HashMap<TargetName, BTreeSet<(u64, DeploymentId)>>,
     /// What each holder holds.
     held: HashMap<HolderName, BTreeSet<(DeploymentId, TaskKey)>>,
     /// Ended and no longer kept.
@@ -95,6 +95,11 @@ impl State {
     /// Slots of a target that are taken.
     pub fn taken(&self, target: &TargetName) -> u32 {
         self.busy.get(target).copied().unwrap_or(0)
+    }
+
+    /// The running deployments that use a target, in the order of the log.
+    pub fn users_of(&self, target: &TargetName) -> impl Iterator<Item = DeploymentId> {
+        self.users.get(target).into_iter().flatten().map(|(_, id)| *id)
     }
 
     /// What a holder holds.
@@ -318,7 +323,7 @@ impl State {
         }
         self.running.start(deployment, recorded.seq);
         for target in &deployment.request.targets {
-            self.users.entry(target.name.clone()).or_default().insert(id);
+            self.users.entry(target.name.clone()).or_default().insert((deployment.seq, id));
         }
         if let Some(deployment) = self.deployments.get_mut(&id) {
             deployment.started_at.get_or_insert(recorded.at);
@@ -383,8 +388,8 @@ impl State {
             (false, true) => *taken += 1,
             (true, false) => {
                 *taken = taken.saturating_sub(1);
-                let others = self.users.get(target).into_iter().flatten();
-                applied.touched.extend(others.filter(|other| **other != id));
+                let others = self.users.get(target).into_iter().flatten().map(|(_, other)| *other);
+                applied.touched.extend(others.filter(|other| *other != id));
             }
             _ => {}
         }
@@ -396,7 +401,7 @@ impl State {
         let Some(deployment) = self.deployments.get(&id) else { return };
         for target in &deployment.request.targets {
             if let Some(users) = self.users.get_mut(&target.name) {
-                users.remove(&id);
+                users.remove(&(deployment.seq, id));
             }
         }
         if deployment.holds_lane() {

@@ -9,7 +9,7 @@ use std::{
 use slipway_domain::order::Doorbell;
 
 /// Orders can be large; what finds no room here is rung again by the planner.
-const MOST: usize = 1_024;
+const MOST: usize = 16_384;
 
 /// The doorbells, the oldest first.
 #[derive(Default)]

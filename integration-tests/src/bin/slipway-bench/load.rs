@@ -24,6 +24,8 @@ pub const WIDE: &str = "wide";
 pub const FEW: &str = "few";
 /// Their role.
 const ROLE: &str = "bench";
+/// Bytes of manifests in one request.
+const MOST_AT_ONCE: usize = 250_000;
 /// Requests that are under way at a time.
 const REQUESTS: usize = 16;
 /// Long enough for a slow machine.
@@ -96,6 +98,20 @@ pub fn project_of(project: &str) -> String {
     format!("---\nkind: Project\nname: {project}\nlifecycle: short\nsteps:\n")
 }
 
+/// Applies manifests in parts that are as large as the API takes.
+pub async fn apply(stack: &Stack, manifests: &str) -> Result<()> {
+    let mut part = String::new();
+    for document in manifests.split("---\n").filter(|document| !document.trim().is_empty()) {
+        if part.len() + document.len() > MOST_AT_ONCE {
+            stack.apply(&part).await?;
+            part.clear();
+        }
+        part.push_str("---\n");
+        part.push_str(document);
+    }
+    stack.apply(&part).await.map(drop)
+}
+
 /// Makes the release 1.0.0 of projects.
 pub async fn release(stack: &Stack, projects: &[String]) -> Result<()> {
     let all = stream::iter(projects).map(|project| async move {
@@ -165,6 +181,13 @@ pub struct Told {
     pub to_claim: Vec<Duration>,
     /// From claims to ends, sorted.
     pub to_end: Vec<Duration>,
+}
+
+impl Told {
+    /// The three parts of a step.
+    pub fn parts(&self) -> [&[Duration]; 3] {
+        [&self.to_grant, &self.to_claim, &self.to_end]
+    }
 }
 
 /// Reads what the log says of deployments. A task of a chain waits for the end of the one before it.

@@ -44,6 +44,13 @@ impl Usage {
         Self(used.collect())
     }
 
+    /// CPU seconds of both, memory as it is in the later one.
+    pub fn and(&self, later: &Self) -> Self {
+        let both =
+            later.0.iter().map(|(name, now)| (name.clone(), Counters { cpu: now.cpu + self.get(name).cpu, ..*now }));
+        Self(both.collect())
+    }
+
     /// Of one process.
     pub fn get(&self, name: &str) -> Counters {
         self.0.get(name).copied().unwrap_or_default()

@@ -11,7 +11,7 @@ use slipway_domain::{
     name::TargetName,
 };
 
-use super::{delta, time_is_up};
+use super::{Promised, delta, time_is_up};
 use crate::{
     deployment::{Deployment, Progress, StepRun, Task, TaskState},
     ready::{self, Readiness},
@@ -27,6 +27,7 @@ pub(super) fn advance(
     deployment: &Deployment,
     progress: &Progress,
     now: DateTime<Utc>,
+    promised: &Promised,
 ) -> Vec<PlanEvent> {
     if ready::is_done(progress) {
         let (outcome, reason) = ready::outcome(deployment, progress);
@@ -41,6 +42,7 @@ pub(super) fn advance(
     let mut events = Vec::new();
     let mut grants = Vec::new();
     let mut slots: HashMap<&TargetName, u32> = HashMap::new();
+    let promised = |target: &TargetName| promised.get(target).copied().unwrap_or_default();
     for (i, run) in progress.steps.iter().enumerate() {
         if run.is_settled() {
             continue;
@@ -52,7 +54,7 @@ pub(super) fn advance(
         taken_back(deployment, step, run, &mut events);
         for task in run.under_way().filter(|t| t.restoring.is_some()) {
             let key = TaskKey::new(step.name.clone(), task.target.clone());
-            let taken = slots.entry(&task.target).or_default();
+            let taken = slots.entry(&task.target).or_insert_with_key(|target| promised(target));
             if state.may_grant(deployment, &key, now, 0, *taken).is_ok() {
                 *taken += 1;
                 grants.push(key);
@@ -78,7 +80,7 @@ pub(super) fn advance(
                 let again = |t: &&Task| t.restoring.is_none() && matches!(t.state, TaskState::RetryAt(..));
                 for task in run.under_way().filter(again).chain(run.pending()) {
                     let key = TaskKey::new(step.name.clone(), task.target.clone());
-                    let taken = slots.entry(&task.target).or_default();
+                    let taken = slots.entry(&task.target).or_insert_with_key(|target| promised(target));
                     match state.may_grant(deployment, &key, now, places, *taken) {
                         Ok(()) => {
                             *taken += 1;

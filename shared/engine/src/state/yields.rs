@@ -17,7 +17,7 @@ impl State {
         self.running.end(deployment);
         for target in &deployment.request.targets {
             if let Some(users) = self.users.get_mut(&target.name) {
-                users.remove(&id);
+                users.remove(&(deployment.seq, id));
             }
         }
         let next = self.lanes.get(&lane(deployment)).and_then(|queue| self.due_of(queue, recorded.at).next());

@@ -7,7 +7,7 @@ use slipway_domain::{
 };
 use slipway_engine::{
     decide,
-    decide::{Events, News, decide_about, wake, wake_about},
+    decide::{Events, News, Promised, decide_about, wake, wake_about},
     expire, expire_adoptable,
 };
 use uuid::Uuid;
@@ -224,12 +224,28 @@ fn news_of_a_task_lead_to_the_same_decisions_as_a_look_at_everything() {
     let recorded = world.log.entries.last().unwrap();
     let news = News::of(recorded, id);
     assert_eq!(news, News::at(&address));
-    let decisions = decide_about(&world.state, id, &news, at(0));
+    let decisions = decide_about(&world.state, id, &news, at(0), &Promised::new());
     assert_eq!(decisions.len(), 1, "its retry is scheduled");
     assert_eq!(decisions, decide(&world.state, id, at(0)));
     world.settle();
     assert_eq!(wake_about(&world.state, id, &news), wake(&world.state, id), "its retry is the next to come");
     assert!(wake_about(&world.state, id, &News::shared()).is_none());
+}
+
+#[test]
+fn a_slot_that_is_promised_is_not_asked_for() {
+    let body = "steps:\n  - {name: a, targets: {role: web}, wait: 0s}";
+    let (mut world, id) = World::with(request("x", body, targets(1, 1)));
+    while !world.state.get(id).is_some_and(|d| d.is_running()) {
+        world.fold();
+        for decision in decide(&world.state, id, at(0)) {
+            world.log.append(&decision.address, decision.expected, decision.events, planner());
+        }
+        world.fold();
+    }
+    let promised = Promised::from([("web-01".parse().unwrap(), 1)]);
+    assert!(decide_about(&world.state, id, &News::All, at(0), &promised).is_empty());
+    assert_eq!(decide_about(&world.state, id, &News::All, at(0), &Promised::new()).len(), 1);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use slipway_domain::{
 };
 use slipway_engine::{
     State,
-    decide::{Events, News, decide_about, wake_about},
+    decide::{Events, News, Promised, decide_about, wake_about},
     due, expire,
     gate::{Gate, GateState},
     order::doorbell,
@@ -166,7 +166,7 @@ impl Hostile {
             startable.into_iter().for_each(|id| self.looks[p].touch(id, News::shared()));
         }
         for (id, news) in self.looks[p].dirty.clone() {
-            let decisions = decide_about(&self.planners[p], id, &news, now);
+            let decisions = decide_about(&self.planners[p], id, &news, now, &Promised::new());
             if decisions.is_empty() {
                 self.looks[p].dirty.remove(&id);
                 // What only some news change was not later before.
