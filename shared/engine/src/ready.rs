@@ -98,10 +98,12 @@ pub fn has_room(progress: &Progress, i: usize, taken: usize) -> bool {
     }
 }
 
-/// Whether the gate's announcement may be made: the gate is open and it was not made yet.
+/// Whether the gate's announcement may be made: the gate is open and it was not made yet. Nobody is asked about what a
+/// cancel has given up.
 pub fn may_announce(progress: &Progress, i: usize) -> bool {
     let run = &progress.steps[i];
-    let open = run.skipped.is_none() && run.any_gate().is_some_and(|g| matches!(g.state, GateState::Open { .. }));
+    let asks = run.skipped.is_none() && !run.rollout.given_up;
+    let open = asks && run.any_gate().is_some_and(|g| matches!(g.state, GateState::Open { .. }));
     open && run.announcement.as_ref().is_some_and(|t| t.state == TaskState::Pending)
 }
 
