@@ -75,9 +75,11 @@ async fn some(app: &App, keep: Duration) -> Result<(), Failed> {
 }
 
 async fn purge(app: &App, id: DeploymentId) -> Result<(), Failed> {
-    let archived = archived(app, id).await?;
-    write_end(app, id, &archived).await?;
-    let archived: HashMap<u64, Uuid> = self::archived(app, id).await?.iter().map(|e| (e.seq, e.entry.id())).collect();
+    let mut entries = archived(app, id).await?;
+    if write_end(app, id, &entries).await? {
+        entries = archived(app, id).await?;
+    }
+    let archived: HashMap<u64, Uuid> = entries.iter().map(|e| (e.seq, e.entry.id())).collect();
     for mark in app.bus.marks_of(id).await? {
         if archived.get(&mark.seq) != Some(&mark.id) {
             return Err(Failed::Missing { id, seq: mark.seq });
@@ -111,13 +113,13 @@ async fn archived(app: &App, id: DeploymentId) -> Result<Vec<Recorded>, Failed> 
 }
 
 /// The last message of a plan stays in the log, and must not ask for the deployment again. An end that follows from
-/// other messages is written down, for nobody to fold.
-async fn write_end(app: &App, id: DeploymentId, archived: &[Recorded]) -> Result<(), Failed> {
+/// other messages is written down, for nobody to fold; whether it was.
+async fn write_end(app: &App, id: DeploymentId, archived: &[Recorded]) -> Result<bool, Failed> {
     let plan = Address::Plan(id);
-    let Some(last) = archived.iter().rfind(|recorded| recorded.address == plan) else { return Ok(()) };
+    let Some(last) = archived.iter().rfind(|recorded| recorded.address == plan) else { return Ok(false) };
     let asks = |event: &PlanEvent| matches!(event, PlanEvent::Requested { .. });
     if !matches!(&last.entry, Entry::Plan(envelope) if envelope.events.iter().any(asks)) {
-        return Ok(());
+        return Ok(false);
     }
     let view = app.store.deployment(id).await?;
     let (outcome, reason) = view.map_or((None, None), |view| (view.summary.outcome, view.summary.reason));
@@ -126,5 +128,5 @@ async fn write_end(app: &App, id: DeploymentId, archived: &[Recorded]) -> Result
     if let Some(seq) = app.bus.append(&plan, last.seq, &entry).await?.seq() {
         app.folded.reached(seq).await.map_err(Failed::Behind)?;
     }
-    Ok(())
+    Ok(true)
 }

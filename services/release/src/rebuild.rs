@@ -64,9 +64,9 @@ pub fn start(app: Shared) -> Rebuild {
 
 async fn whole(app: &App) -> Result<Rebuild, Problem> {
     let to = app.folded.refresh().await.ok_or_else(busy)?;
-    let live: BTreeSet<_> = app.folded.read(|state| state.deployments().map(|d| d.id()).collect());
+    let mut known: BTreeSet<_> = app.folded.read(|state| state.deployments().map(|d| d.id()).collect());
+    let mut deployments = known.len() as u64;
     let (mut state, mut at, mut events) = (State::new(), 0, 0);
-    let (mut known, mut deployments) = (live.clone(), live.len() as u64);
     while at < to {
         app.rebuild.set(Rebuild::Running { at, to });
         let page = app.store.events_between(at, to, PAGE).await?;

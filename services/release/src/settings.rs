@@ -29,7 +29,7 @@ pub enum Command {
     Run,
     /// Print the effective settings, secrets redacted
     Config,
-    /// Give back to NATS what its log has lost, from the archive in the database; all services must be stopped
+    /// Give back to NATS what its log has lost, from the archive in the database; all services but executors must be stopped
     RepairLog(RepairLog),
 }
 

@@ -71,6 +71,17 @@ impl Bus {
         self.append_via(Via::Direct, address, expected, entry).await
     }
 
+    /// What stands in the log for an entry: its bytes, or the name of the blob that has them.
+    pub(crate) async fn packed(&self, address: &Address, entry: &Entry) -> Result<Bytes, BusError> {
+        let refused = |reason| BusError::Refused { what: subject::of(address), reason };
+        let payload = envelope::pack(entry).map_err(refused)?;
+        if payload.len() <= MAX_ENVELOPE {
+            return Ok(payload);
+        }
+        let blob = self.put_blob(address.deployment(), &payload).await?;
+        envelope::refer(entry.id(), blob).map_err(refused)
+    }
+
     async fn append_via(
         &self,
         via: Via,
@@ -79,13 +90,7 @@ impl Bus {
         entry: &Entry,
     ) -> Result<Appended, BusError> {
         let subject = subject::of(address);
-        let payload = envelope::pack(entry).map_err(|reason| BusError::Refused { what: subject.clone(), reason })?;
-        let payload = if payload.len() > MAX_ENVELOPE {
-            let blob = self.put_blob(address.deployment(), &payload).await?;
-            envelope::refer(entry.id(), blob).map_err(|reason| BusError::Refused { what: subject.clone(), reason })?
-        } else {
-            payload
-        };
+        let payload = self.packed(address, entry).await?;
         let mut headers = HeaderMap::new();
         headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, expected.to_string());
         if let Some(trace) = entry.trace() {

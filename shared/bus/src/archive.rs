@@ -5,16 +5,10 @@ use async_nats::{HeaderMap, header::NATS_EXPECTED_LAST_SEQUENCE, jetstream::cont
 use chrono::{DateTime, SecondsFormat, Utc};
 use slipway_domain::{event::Recorded, id::DeploymentId, presence::Mark};
 
-use crate::{
-    Bus, BusError, MAX_ENVELOPE, envelope, stream, subject,
-    tail::{CutTail, Item, Source, Start, Tail},
-};
+use crate::{Bus, BusError, envelope, stream, subject, tail::Item};
 
 /// The time of a message that was written again, as it was when it was written first.
 pub(crate) const AT: &str = "Slipway-At";
-
-/// Messages read at a time.
-const BATCH: usize = 500;
 
 impl Bus {
     /// The messages that the log has of a deployment now.
@@ -28,14 +22,7 @@ impl Bus {
     }
 
     async fn marks(&self, filter: String, from: u64) -> Result<Vec<Mark>, BusError> {
-        let source = Source {
-            stream: stream::DEPLOYMENTS,
-            filter,
-            start: Start::Sequence(from),
-            batch: BATCH,
-            cut_tail: CutTail::Regression,
-        };
-        let (mut tail, mut marks) = (Tail::new(self, source), Vec::new());
+        let (mut tail, mut marks) = (self.tail_of_log(filter, from), Vec::new());
         loop {
             match tail.next().await? {
                 Item::Opened { pending: 0 } => return Ok(marks),
@@ -84,13 +71,7 @@ impl Bus {
         let subject = subject::of(&recorded.address);
         let refused =
             |reason: String| BusError::Refused { what: format!("message {} on {subject}", recorded.seq), reason };
-        let payload = envelope::pack(&recorded.entry).map_err(refused)?;
-        let payload = if payload.len() > MAX_ENVELOPE {
-            let blob = self.put_blob(recorded.address.deployment(), &payload).await?;
-            envelope::refer(recorded.entry.id(), blob).map_err(refused)?
-        } else {
-            payload
-        };
+        let payload = self.packed(&recorded.address, &recorded.entry).await?;
         let mut headers = HeaderMap::new();
         headers.insert(NATS_EXPECTED_LAST_SEQUENCE, (recorded.seq - 1).to_string());
         headers.insert(AT, recorded.at.to_rfc3339_opts(SecondsFormat::Nanos, true));

@@ -32,6 +32,11 @@ impl Bus {
     }
 
     fn fold_subject(&self, filter: String, from: u64) -> Fold {
+        Fold { bus: self.clone(), tail: self.tail_of_log(filter, from), fetching: None }
+    }
+
+    /// The messages of the log on these subjects from a sequence on, as they are.
+    pub(crate) fn tail_of_log(&self, filter: String, from: u64) -> Tail {
         let source = Source {
             stream: stream::DEPLOYMENTS,
             filter,
@@ -39,7 +44,7 @@ impl Bus {
             batch: BATCH,
             cut_tail: CutTail::Regression,
         };
-        Fold { bus: self.clone(), tail: Tail::new(self, source), fetching: None }
+        Tail::new(self, source)
     }
 }
 

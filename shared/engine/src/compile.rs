@@ -261,14 +261,7 @@ fn check_texts(request: &Request, plan: &Plan, problems: &mut Vec<String>) {
         let mut found = BTreeSet::new();
         for target in &targets {
             let roles = snapshots.get(target).map_or(&nobody, |t| &t.roles);
-            let place = variables::Place {
-                environment: &request.environment,
-                channel: &request.release.channel,
-                step: &step.name,
-                target,
-                roles,
-                aimed_at: step.targets.as_ref().map(|t| &t.role),
-            };
+            let place = variables::Place::of(request, step, target, roles);
             let earlier: Vec<&str> = before[i].iter().map(|a| plan.steps[*a].name().as_str()).collect();
             for text in order::texts(step) {
                 if let Err(problem) = check_text(request, place, text, plan, &earlier) {

@@ -81,14 +81,7 @@ fn order(deployment: &Deployment, progress: &Progress, i: usize, task: &Task) ->
     let step = &progress.plan.steps[i].step;
     let target = deployment.target(&task.target);
     let nobody = Vec::new();
-    let place = Place {
-        environment: &request.environment,
-        channel: &request.release.channel,
-        step: &step.name,
-        target: &task.target,
-        roles: target.map_or(&nobody, |t| &t.roles),
-        aimed_at: step.targets.as_ref().map(|t| &t.role),
-    };
+    let place = Place::of(request, step, &task.target, target.map_or(&nobody, |t| &t.roles));
     let (outcome, _) = ready::outcome(deployment, progress);
     let renderer = Renderer::new(request, place, outcome.as_str(), outputs(progress, i, task));
     let place = progress.steps[i].position(&task.target);

@@ -49,14 +49,7 @@ pub fn conflicts(request: &Request, plan: &Plan) -> Vec<String> {
             let target_snapshot = snapshots.get(target);
             let daemon = target_snapshot.map_or_else(|| target.to_string(), |t| t.docker.clone());
             let roles = target_snapshot.map(|t| t.roles.clone()).unwrap_or_default();
-            let place = variables::Place {
-                environment: &request.environment,
-                channel: &request.release.channel,
-                step: planned.name(),
-                target,
-                roles: &roles,
-                aimed_at: planned.step.targets.as_ref().map(|t| &t.role),
-            };
+            let place = variables::Place::of(request, &planned.step, target, &roles);
             let renderer = variables::Renderer::new(request, place, "succeeded", Value::Object(Map::new()));
             for text in &run.ports {
                 let Ok(rendered) = renderer.render(text) else { continue };

@@ -131,14 +131,7 @@ fn task(asked: &Asked, step: &Step, target: &TargetName, before: Before<'_>) -> 
 fn renderer<'a>(asked: &'a Asked, step: &'a Step, target: &'a TargetName) -> Renderer<'a> {
     let request = &asked.request;
     let roles = asked.target(target).map_or(&[] as &[_], |target| target.roles.as_slice());
-    let place = Place {
-        environment: &request.environment,
-        channel: &request.release.channel,
-        step: &step.name,
-        target,
-        roles,
-        aimed_at: step.targets.as_ref().map(|targets| &targets.role),
-    };
+    let place = Place::of(request, step, target, roles);
     Renderer::new(request, place, "#{Deployment.Outcome}", Value::Object(serde_json::Map::new()))
 }
 

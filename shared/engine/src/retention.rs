@@ -3,9 +3,10 @@
 //! An entry's effect is settled at its own place in the log, by what else was going on there. So a deployment may
 //! go only if nobody who stays would be judged differently without it. Without a deployment there is more room, never
 //! less: what found room still does, and only what found none could now find some. Such entries are the *voids* of
-//! a deployment; as long as one of another deployment stays in the log, what was going on at its place stays too.
+//! a deployment; as long as one of another deployment is in the log, what was going on at its place is there too. So each
+//! may go alone: who dies between two purges leaves a log that means the same.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use slipway_domain::id::DeploymentId;
@@ -39,32 +40,20 @@ impl Past {
             voids: deployment.voids.clone(),
         })
     }
-
-    fn spans(&self, seq: u64) -> bool {
-        self.requested < seq && seq < self.ended
-    }
 }
 
-/// The deployments that may be purged: they ended before `before`, lie in the archive (`archived` is the last entry
-/// there), and no entry of a deployment that stays would mean something else without them.
+/// The deployments that may be purged, in any order and not all at once: they ended before `before`, lie in the archive
+/// (`archived` is the last entry there), and no entry of another deployment that is still there found no room while they
+/// went on. Who holds another one may go itself first.
 pub fn purgeable<'a>(
     past: &'a [Past],
     unfinished: impl Iterator<Item = &'a Deployment>,
     before: DateTime<Utc>,
     archived: u64,
 ) -> BTreeSet<DeploymentId> {
-    let (mut may_go, stay): (Vec<_>, Vec<_>) = past.iter().partition(|p| p.at <= before && p.ended <= archived);
-    let mut voids: BTreeSet<u64> = stay.into_iter().flat_map(|p| p.voids.iter().copied()).collect();
-    voids.extend(unfinished.flat_map(|d| d.voids.iter().copied()));
-    loop {
-        let (go, stay): (Vec<_>, Vec<_>) = may_go
-            .into_iter()
-            .partition(|p| !voids.range(p.requested + 1..p.ended.max(p.requested + 1)).any(|seq| p.spans(*seq)));
-        if stay.is_empty() {
-            return go.into_iter().map(|p| p.id).collect();
-        }
-        // Who stays because of another one keeps others in turn.
-        voids.extend(stay.into_iter().flat_map(|p| p.voids.iter().copied()));
-        may_go = go;
-    }
+    let mut voids: BTreeMap<u64, DeploymentId> = BTreeMap::new();
+    voids.extend(past.iter().flat_map(|p| p.voids.iter().map(|seq| (*seq, p.id))));
+    voids.extend(unfinished.flat_map(|d| d.voids.iter().map(|seq| (*seq, d.id()))));
+    let is_held = |p: &Past| voids.range(p.requested..p.ended).any(|(_, id)| *id != p.id);
+    past.iter().filter(|p| p.at <= before && p.ended <= archived && !is_held(p)).map(|p| p.id).collect()
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 use slipway_domain::{
-    manifest::{Scope, Variable},
+    manifest::{Scope, Step, Variable},
     name::{ChannelName, EnvironmentName, RoleName, StepName, TargetName, VariableSetName},
     release::Request,
     secret::SecretRef,
@@ -47,6 +47,20 @@ pub struct Place<'a> {
     pub roles: &'a [RoleName],
     /// The role that the step is aimed at.
     pub aimed_at: Option<&'a RoleName>,
+}
+
+impl<'a> Place<'a> {
+    /// A step of a request on a target that has these roles.
+    pub fn of(request: &'a Request, step: &'a Step, target: &'a TargetName, roles: &'a [RoleName]) -> Self {
+        Self {
+            environment: &request.environment,
+            channel: &request.release.channel,
+            step: &step.name,
+            target,
+            roles,
+            aimed_at: step.targets.as_ref().map(|targets| &targets.role),
+        }
+    }
 }
 
 /// How specific a definition is; the greater wins. Most specific first: step, target, role that the

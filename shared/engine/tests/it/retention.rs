@@ -29,8 +29,12 @@ fn what_left_no_room_for_one_that_stays_stays_as_long() {
     // 3 stays; its entry 15 found no room while 2 was going on, and one of 2 found none while 1 was.
     let all = [past(1, (1, 10), &[]), past(2, (5, 20), &[7]), past(3, (11, 40), &[15])];
     check(&all, (30, 40), &[]);
-    check(&all, (40, 40), &[1, 2, 3]);
-    // A void outside of its time keeps nothing.
+    // All are old enough, but each goes only after the one that it left no room.
+    check(&all, (40, 40), &[3]);
+    check(&all[..2], (40, 40), &[2]);
+    check(&all[..1], (40, 40), &[1]);
+    // A void of its own keeps nothing, nor does one outside of its time, nor the end of one that never went on.
+    check(&[past(1, (1, 10), &[7]), past(2, (7, 7), &[7])], (40, 40), &[2]);
     let all = [past(1, (1, 10), &[]), past(2, (5, 20), &[]), past(3, (11, 40), &[25])];
     check(&all, (30, 40), &[1, 2]);
 }

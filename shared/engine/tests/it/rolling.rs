@@ -1,7 +1,10 @@
 //! Canaries, people between them and the others, pauses, and what is taken back.
 
-use slipway_domain::event::{PlanEvent, TaskEvent, Verdict};
-use slipway_engine::decide::wake;
+use slipway_domain::event::{Address, Entry, Envelope, PlanEvent, Recorded, SCHEMA, TaskEvent, Verdict};
+use slipway_engine::{
+    State,
+    decide::{Events, wake},
+};
 
 use crate::{
     fixture::{at, person, request, targets},
@@ -170,6 +173,38 @@ fn a_cancel_takes_back_a_canary_that_people_still_look_at() {
     let view = slipway_engine::view::deployment(world.state.get(id).unwrap(), 0);
     assert_eq!(view.steps[0].gate.as_ref().unwrap().decided, None, "nobody decided");
     assert_eq!(view.steps[0].tasks[0].message.as_deref(), Some("taken back: the deployment was cancelled by ana"));
+}
+
+#[test]
+fn nobody_is_asked_about_a_canary_that_is_cancelled_before_they_were() {
+    let look = "{window: 2, canary: 1, then: {approval: {slack: '#deploys'}}}";
+    let (mut world, id) = World::with(request("x", &body(look), targets(3, 1)));
+    world.settle();
+    world.succeed(id, "web@web-01");
+    world.settle();
+    assert_eq!(world.due(id), ["web@notifier"], "people are asked");
+    let (mut world, id) = World::with(request("y", &body(look), targets(3, 1)));
+    world.settle();
+    world.succeed(id, "web@web-01");
+    // The gate is open, and the cancel comes before anybody could tell people.
+    let opened = world.log.entries.iter().rposition(|r| matches!(r.address, Address::Gate(..))).unwrap();
+    world.log.entries.truncate(opened + 1);
+    let mut state = State::new();
+    world.log.entries.iter().for_each(|recorded| drop(state.apply(recorded)));
+    let cancel = Envelope {
+        id: uuid::Uuid::nil(),
+        schema: SCHEMA,
+        at: at(0),
+        actor: person("ana"),
+        trace: None,
+        events: vec![PlanEvent::CancelRequested { reason: "enough".into() }],
+    };
+    let seq = opened as u64 + 2;
+    state.apply(&Recorded { seq, at: at(0), address: Address::Plan(id), entry: Entry::Plan(cancel) });
+    let granted = slipway_engine::decide(&state, id, at(0));
+    let asks = |event: &PlanEvent| matches!(event, PlanEvent::Granted { tasks } if tasks.iter().any(|task| task.target.as_str() == "notifier"));
+    let asked = granted.iter().any(|d| matches!(&d.events, Events::Plan(events) if events.iter().any(asks)));
+    assert!(!asked, "{granted:?}");
 }
 
 #[test]

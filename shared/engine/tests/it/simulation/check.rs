@@ -365,7 +365,7 @@ pub fn same_story(log: &Log, planners: &[State]) {
     }
 }
 
-/// Whatever may be purged at any time changes nothing in what stays.
+/// Whatever may be purged at any time changes nothing in what stays, nor does one of it alone.
 pub fn purged(log: &Log) {
     let mut state = State::new();
     let whole = fold(log.entries.iter());
@@ -377,31 +377,34 @@ pub fn purged(log: &Log) {
         }
         let past: Vec<Past> = state.deployments().filter_map(Past::of).collect();
         let unfinished = state.deployments().filter(|d| d.end.is_none());
-        let gone = purgeable(&past, unfinished, recorded.at, recorded.seq);
-        // As the server keeps it: of each the last entry on its plan's subject.
-        let mut last = BTreeMap::new();
-        for early in log.entries.iter().take_while(|early| early.seq <= recorded.seq) {
-            if let Address::Plan(id) = early.address {
-                last.insert(id, early.seq);
-            }
+        let all = purgeable(&past, unfinished, recorded.at, recorded.seq);
+        for one in &all {
+            without(log, &whole, recorded.seq, &BTreeSet::from([*one]));
         }
-        let stays = |other: &&Recorded| {
-            let id = other.address.deployment();
-            !gone.contains(&id) || other.seq > recorded.seq || last.get(&id) == Some(&other.seq)
-        };
-        // An end that follows from the rest is written down before.
-        let derived = |id: &DeploymentId| whole.get(*id).is_some_and(|d| d.seq == last[id]);
-        let shorter = fold(
-            log.entries
-                .iter()
-                .filter(stays)
-                .filter(|r| !(gone.contains(&r.address.deployment()) && derived(&r.address.deployment()))),
-        );
-        for deployment in whole.deployments().filter(|d| !gone.contains(&d.id())) {
-            let left = shorter.get(deployment.id()).unwrap();
-            let same = view::deployment(left, 0) == view::deployment(deployment, 0) && left.voids == deployment.voids;
-            assert!(same, "without {gone:?} of entry {}, {} tells another story", recorded.seq, deployment.id());
+        without(log, &whole, recorded.seq, &all);
+    }
+}
+
+/// The log tells the same of the others without these, as they are purged at an entry.
+fn without(log: &Log, whole: &State, at: u64, gone: &BTreeSet<DeploymentId>) {
+    // As the server keeps it: of each the last entry on its plan's subject.
+    let mut last = BTreeMap::new();
+    for early in log.entries.iter().take_while(|early| early.seq <= at) {
+        if let Address::Plan(id) = early.address {
+            last.insert(id, early.seq);
         }
+    }
+    // An end that follows from the rest is written down before.
+    let derived = |id: &DeploymentId| whole.get(*id).is_some_and(|d| d.seq == last[id]);
+    let stays = |other: &&Recorded| {
+        let id = other.address.deployment();
+        !gone.contains(&id) || (!derived(&id) && (other.seq > at || last.get(&id) == Some(&other.seq)))
+    };
+    let shorter = fold(log.entries.iter().filter(stays));
+    for deployment in whole.deployments().filter(|d| !gone.contains(&d.id())) {
+        let left = shorter.get(deployment.id()).unwrap();
+        let same = view::deployment(left, 0) == view::deployment(deployment, 0) && left.voids == deployment.voids;
+        assert!(same, "without {gone:?} of entry {at}, {} tells another story", deployment.id());
     }
 }
 
