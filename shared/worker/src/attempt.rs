@@ -9,7 +9,10 @@ use slipway_domain::{
     order::{Doorbell, Outputs},
 };
 use slipway_service::failpoint;
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
@@ -66,6 +69,8 @@ async fn claim_and_work<P: Perform>(shared: Arc<Shared<P>>, doorbell: Doorbell, 
         attempt: doorbell.attempt,
         key: key.as_ref().map(XKey::public_key).unwrap_or_default(),
     };
+    // From before the claim: where the connection is lost just after it, the log may have lost it.
+    let connected = shared.bus.connected();
     failpoint!("worker.claimed.before");
     let (epoch, sent) = match Chain::claim(&shared.bus, &address, &shared.actor, doorbell.expected_seq, claim).await {
         Ok(Claim::Won { epoch, sent }) => (epoch, sent),
@@ -86,7 +91,7 @@ async fn claim_and_work<P: Perform>(shared: Arc<Shared<P>>, doorbell: Doorbell, 
     let held = Arc::new(Held::new(shared.bus.clone(), &doorbell, epoch, chain, tokens, look));
     let began = Instant::now();
     let pump = AbortOnDropHandle::new(tokio::spawn(held.output.clone().pump()));
-    let watch = AbortOnDropHandle::new(tokio::spawn(watch(held.clone()).in_current_span()));
+    let watch = AbortOnDropHandle::new(tokio::spawn(watch(held.clone(), connected).in_current_span()));
     let worked = work(&shared, &held, &doorbell, key.as_ref()).await;
     drop(watch);
     let end = finish(&held, &doorbell, worked).await;
@@ -97,8 +102,7 @@ async fn claim_and_work<P: Perform>(shared: Arc<Shared<P>>, doorbell: Doorbell, 
 }
 
 /// Looks at the subject every few seconds, when nudged, and after every reconnect.
-async fn watch(held: Arc<Held>) {
-    let mut connected = held.chain.lock().await.bus.connected();
+async fn watch(held: Arc<Held>, mut connected: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
     // Whether the log has not shown the claim since the connection was lost.
     let mut unsure = false;
