@@ -50,18 +50,22 @@ impl Board {
     }
 }
 
-/// Folds the log from its beginning until shutdown; ready once at `head`. Announcements to edit go to `edits`.
+/// Folds what the log says of gates, from its beginning until shutdown; ready once all that was there is read.
+/// Announcements to edit go to `edits`.
 pub async fn follow(
     bus: Bus,
-    head: u64,
     board: Arc<Board>,
     edits: mpsc::UnboundedSender<Batch>,
     readiness: Readiness,
     shutdown: CancellationToken,
 ) -> Result<(), BusError> {
-    let mut fold = bus.fold(1);
-    let mut behind = head > 0;
-    readiness.set(COMPONENT, if behind { Err(format!("folding the log up to {head}")) } else { Ok(()) });
+    let mut fold = bus.fold_gates(1);
+    let waiting = tokio::select! {
+        waiting = fold.open() => waiting?,
+        () = shutdown.cancelled() => return Ok(()),
+    };
+    let mut behind = waiting > 0;
+    readiness.set(COMPONENT, if behind { Err(format!("reading {waiting} messages of the log")) } else { Ok(()) });
     loop {
         let next = tokio::select! {
             next = fold.next() => next,
@@ -76,7 +80,7 @@ pub async fn follow(
             }
             Err(error) => return Err(error),
         };
-        if behind && batch.seq >= head {
+        if behind && fold.pending() == 0 {
             behind = false;
             readiness.set(COMPONENT, Ok(()));
         }

@@ -121,7 +121,7 @@ async fn serve_log(
     let mut parts = JoinSet::new();
     let (fold_bus, fold_readiness, until) = (bus.clone(), readiness.clone(), shutdown.clone());
     parts.spawn(async move {
-        board::follow(fold_bus, head, board, edits, fold_readiness, until).await.context("folding the log")
+        board::follow(fold_bus, board, edits, fold_readiness, until).await.context("folding the log")
     });
     let (edit_slack, until) = (slack.clone(), shutdown.clone());
     parts.spawn(async move {

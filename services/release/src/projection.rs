@@ -35,7 +35,7 @@ const BATCH: usize = 500;
 /// Least time from one transaction to the next: what comes quickly is written together, what comes alone at once.
 const REST: Duration = Duration::from_millis(20);
 /// And so many times as long as the last one took, so that deployments of many thousand tasks leave time for others.
-const REST_TIMES: u32 = 2;
+const REST_TIMES: u32 = 4;
 /// But no longer.
 const LONGEST_REST: Duration = Duration::from_millis(500);
 /// Archived messages that are looked for in the log at the start.

@@ -22,7 +22,7 @@ impl Bus {
     }
 
     async fn marks(&self, filter: String, from: u64) -> Result<Vec<Mark>, BusError> {
-        let (mut tail, mut marks) = (self.tail_of_log(filter, from), Vec::new());
+        let (mut tail, mut marks) = (self.tail_of_log(vec![filter], from), Vec::new());
         loop {
             match tail.next().await? {
                 Item::Opened { pending: 0 } => return Ok(marks),

@@ -1,6 +1,6 @@
 //! The fold: every message of the log, in order, each exactly once.
 
-use slipway_domain::{event::Recorded, id::DeploymentId};
+use slipway_domain::event::Recorded;
 
 use crate::{
     Bus, BusError,
@@ -18,28 +18,30 @@ pub struct Fold {
     tail: Tail,
     /// Taken from the tail, and not given out: its envelope is being fetched.
     fetching: Option<Message>,
+    /// How many messages waited behind the last one taken.
+    pending: u64,
 }
 
 impl Bus {
     /// Every message of the log from a sequence on.
     pub fn fold(&self, from: u64) -> Fold {
-        self.fold_subject(subject::DEPLOYMENTS.to_owned(), from)
+        self.fold_subjects(vec![subject::DEPLOYMENTS.to_owned()], from)
     }
 
-    /// Every message of one deployment from a sequence on.
-    pub fn fold_deployment(&self, id: DeploymentId, from: u64) -> Fold {
-        self.fold_subject(subject::deployment(id), from)
+    /// What happens to gates and around them, from a sequence on: plans, gates of all targets, and what the notifier did.
+    pub fn fold_gates(&self, from: u64) -> Fold {
+        self.fold_subjects(subject::around_gates().into(), from)
     }
 
-    fn fold_subject(&self, filter: String, from: u64) -> Fold {
-        Fold { bus: self.clone(), tail: self.tail_of_log(filter, from), fetching: None }
+    fn fold_subjects(&self, filters: Vec<String>, from: u64) -> Fold {
+        Fold { bus: self.clone(), tail: self.tail_of_log(filters, from), fetching: None, pending: 0 }
     }
 
     /// The messages of the log on these subjects from a sequence on, as they are.
-    pub(crate) fn tail_of_log(&self, filter: String, from: u64) -> Tail {
+    pub(crate) fn tail_of_log(&self, filters: Vec<String>, from: u64) -> Tail {
         let source = Source {
             stream: stream::DEPLOYMENTS,
-            filter,
+            filters,
             start: Start::Sequence(from),
             batch: BATCH,
             cut_tail: CutTail::Regression,
@@ -49,6 +51,31 @@ impl Bus {
 }
 
 impl Fold {
+    /// Waits until the server gives messages; how many there are. May be dropped while waiting and called again.
+    ///
+    /// # Errors
+    /// As [`Fold::next`], but never about one message.
+    pub async fn open(&mut self) -> Result<u64, BusError> {
+        loop {
+            match self.tail.next().await? {
+                Item::Opened { pending } => self.pending = pending,
+                Item::Broken => continue,
+                Item::Message(message) => self.take(message),
+            }
+            return Ok(self.pending + u64::from(self.fetching.is_some()));
+        }
+    }
+
+    /// How many messages waited behind the last one when the server sent it.
+    pub fn pending(&self) -> u64 {
+        self.pending
+    }
+
+    fn take(&mut self, message: Message) {
+        self.pending = message.pending;
+        self.fetching = Some(message);
+    }
+
     /// The next message. May be dropped while waiting and called again.
     ///
     /// # Errors
@@ -56,8 +83,10 @@ impl Fold {
     /// [`BusError::Regression`] and [`BusError::Denied`] will not go away.
     pub async fn next(&mut self) -> Result<Recorded, BusError> {
         while self.fetching.is_none() {
-            if let Item::Message(message) = self.tail.next().await? {
-                self.fetching = Some(message);
+            match self.tail.next().await? {
+                Item::Message(message) => self.take(message),
+                Item::Opened { pending } => self.pending = pending,
+                Item::Broken => {}
             }
         }
         let Some(message) = &self.fetching else { unreachable!("invariant: set above") };

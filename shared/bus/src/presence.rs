@@ -99,7 +99,7 @@ impl Bus {
     pub fn watch_presence(&self) -> PresenceWatch {
         let source = Source {
             stream: stream::PRESENCE_STREAM,
-            filter: subject::PRESENCE.to_owned(),
+            filters: vec![subject::PRESENCE.to_owned()],
             start: Start::LastPerSubject,
             batch: 500,
             cut_tail: CutTail::Forgiven,

@@ -51,7 +51,7 @@ impl Bus {
     pub fn pushes(&self, from: u64) -> PushReader {
         let source = Source {
             stream: stream::PUSHES,
-            filter: subject::PUSHES.to_owned(),
+            filters: vec![subject::PUSHES.to_owned()],
             start: Start::Sequence(from),
             batch: 50,
             cut_tail: CutTail::Forgiven,

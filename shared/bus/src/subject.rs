@@ -62,6 +62,16 @@ pub(crate) fn deployment(id: DeploymentId) -> String {
     format!("deployment.{id}.>")
 }
 
+/// Of all deployments the plans, the gates of all targets at once, and the tasks of the notifier.
+pub(crate) fn around_gates() -> [String; 3] {
+    let notifier = TargetName::notifier();
+    [
+        "deployment.*.plan".to_owned(),
+        format!("deployment.*.gate.*.{}", name::ALL),
+        format!("deployment.*.task.{notifier}.*"),
+    ]
+}
+
 /// All tasks, and all gates, of one deployment.
 pub(crate) fn parts(id: DeploymentId) -> [String; 2] {
     [format!("deployment.{id}.task.>"), format!("deployment.{id}.gate.>")]

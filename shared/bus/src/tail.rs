@@ -32,7 +32,8 @@ const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
     pub(crate) stream: &'static str,
-    pub(crate) filter: String,
+    /// The subjects; at least one.
+    pub(crate) filters: Vec<String>,
     pub(crate) start: Start,
     /// Messages asked for at a time: many are fast, few keep a slow reader small.
     pub(crate) batch: usize,
@@ -246,12 +247,18 @@ async fn open_once(bus: &Bus, source: &Source, last: Option<Last>) -> Result<Ope
             }
         },
     };
+    // The server tells one filter from many by where they are.
+    let (filter_subject, filter_subjects) = match &source.filters[..] {
+        [only] => (only.clone(), Vec::new()),
+        many => (String::new(), many.to_vec()),
+    };
     let config = pull::Config {
         name: Some(format!("{}-{}", bus.inner.name, Uuid::new_v4().simple())),
         deliver_policy,
         ack_policy: AckPolicy::None,
         replay_policy: ReplayPolicy::Instant,
-        filter_subject: source.filter.clone(),
+        filter_subject,
+        filter_subjects,
         max_deliver: 1,
         inactive_threshold: FORGET,
         num_replicas: 1,

@@ -1,12 +1,12 @@
 //! The fold sees every message once, whatever happens to the server.
 
 use slipway_bus::{BusError, Fold};
-use slipway_domain::event::{Address, Recorded};
+use slipway_domain::event::{Address, Entry, GateEvent, GateScope, Recorded, Verdict};
 
 use crate::{
-    checkpoint, deployment,
+    checkpoint, deployment, envelope,
     nats::{Nats, soon},
-    plan, started, task,
+    plan, started, target, task,
 };
 
 async fn take(fold: &mut Fold, n: usize) -> anyhow::Result<Vec<Recorded>> {
@@ -33,8 +33,37 @@ async fn a_fold_brings_what_was_and_what_comes_in_order() -> anyhow::Result<()> 
     assert_eq!((live.seq, &live.address, &live.entry), (3, &address, &entry));
     let from_two = take(&mut bus.fold(2), 2).await?;
     assert_eq!(from_two.iter().map(|r| r.seq).collect::<Vec<_>>(), [2, 3]);
-    let of_one = take(&mut bus.fold_deployment(second.deployment(), 0), 2).await?;
-    assert!(of_one.iter().all(|r| r.address.deployment() == second.deployment()));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_fold_of_gates_leaves_other_tasks_out_and_knows_how_much_is_there() -> anyhow::Result<()> {
+    let nats = Nats::start()?;
+    let bus = nats.bus().await?;
+    assert_eq!(soon("the consumer", bus.fold_gates(1).open()).await?, 0);
+    let plan = plan();
+    let id = plan.deployment();
+    let gate = |scope| Address::Gate(id, "sign-off".parse().unwrap(), scope);
+    let decided = GateEvent::Decided { verdict: Verdict::Approve, reason: "approved by ana".to_owned() };
+    let decided = Entry::Gate(envelope(decided));
+    let all = [
+        (plan, started()),
+        (Address::Task(id, task("web", "web-01")), checkpoint("work")),
+        (Address::Task(id, task("sign-off", "notifier")), checkpoint("announced")),
+        (gate(GateScope::Target(target("web-01"))), decided.clone()),
+        (gate(GateScope::All), decided),
+    ];
+    for (address, entry) in &all {
+        bus.append(address, 0, entry).await?;
+    }
+    let mut fold = bus.fold_gates(1);
+    assert_eq!(soon("the consumer", fold.open()).await?, 3);
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let seq = take(&mut fold, 1).await?[0].seq;
+        seen.push((seq, fold.pending()));
+    }
+    assert_eq!(seen, [(1, 2), (3, 1), (5, 0)]);
     Ok(())
 }
 
