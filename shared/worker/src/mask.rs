@@ -1,7 +1,7 @@
 //! Replacing secrets by `***` in whatever leaves the process.
 //!
-//! Looks for each value, for each line of a value, and for their base64 (at every alignment, so also
-//! inside a longer encoded text) and percent-encoded forms.
+//! Looks for each value, for each line of a value, and for the forms that programs give them: base64 (at every
+//! alignment, so also inside a longer encoded text), percent-encoded, escaped for JSON, for a shell and for compose.
 
 use std::collections::BTreeSet;
 
@@ -30,8 +30,8 @@ impl Masker {
             found.insert(secret.to_owned());
             let lines = secret.lines().map(str::trim).filter(|line| line.len() >= SHORTEST_DERIVED);
             for text in lines.chain([secret]) {
-                let derived = base64_forms(text).into_iter().chain([text.to_owned(), percent_encoded(text)]);
-                found.extend(derived.filter(|form| form.len() >= SHORTEST_DERIVED));
+                let derived = base64_forms(text).into_iter().chain(percent_encoded(text)).chain(escaped(text));
+                found.extend(derived.chain([text.to_owned()]).filter(|form| form.len() >= SHORTEST_DERIVED));
             }
         }
         let mut patterns: Vec<String> = found.into_iter().collect();
@@ -105,17 +105,43 @@ fn base64_forms(text: &str) -> Vec<String> {
     forms
 }
 
-/// Every byte but the unreserved ones of RFC 3986 as `%XX`.
-fn percent_encoded(text: &str) -> String {
+/// Every byte but the unreserved ones of RFC 3986 as `%XX`, in either case, and as a form has it, with `+` for a space.
+fn percent_encoded(text: &str) -> [String; 4] {
     use std::fmt::Write as _;
-    text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-        encoded
-    })
+    let encoded = |lower: bool| {
+        text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
+            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                encoded.push(char::from(byte));
+            } else {
+                let _ = if lower { write!(encoded, "%{byte:02x}") } else { write!(encoded, "%{byte:02X}") };
+            }
+            encoded
+        })
+    };
+    let [upper, lower] = [encoded(false), encoded(true)];
+    let forms = [&upper, &lower].map(|encoded| encoded.replace("%20", "+"));
+    let [upper_form, lower_form] = forms;
+    [upper, lower, upper_form, lower_form]
+}
+
+/// As it stands between the quotes of a JSON text, in a shell's command line, and in a compose file.
+fn escaped(text: &str) -> Vec<String> {
+    let json = serde_json::to_string(text).unwrap_or_default();
+    let json = json.get(1..json.len().saturating_sub(1)).unwrap_or_default().to_owned();
+    let before = |special: &dyn Fn(char) -> bool| {
+        text.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect::<String>()
+    };
+    vec![
+        json.replace('/', "\\/"),
+        // JSON within JSON, as logs have it.
+        json.replace('\\', "\\\\").replace('"', "\\\""),
+        text.replace('\'', "'\\''"),
+        text.replace('\'', "'\"'\"'"),
+        before(&|c| "\\\"$`".contains(c)),
+        before(&|c| !c.is_ascii_alphanumeric() && !"_-./:=@%+,".contains(c)),
+        text.replace('$', "$$"),
+        json,
+    ]
 }
 
 #[cfg(test)]
@@ -142,6 +168,30 @@ mod tests {
             assert!(!masked.contains("s3cr3t") && !masked.contains("czNjcjN0"), "{text} -> {masked}");
         }
         assert_eq!(masker.mask("nothing here"), "nothing here");
+    }
+
+    #[test]
+    fn a_secret_is_masked_as_programs_escape_it() {
+        let secret = r#"pa$$ "kx\rd'/x"#;
+        let masker = Masker::new([secret]);
+        let json = serde_json::json!({ "password": secret }).to_string();
+        for text in [
+            json.clone(),
+            json.replace('/', r"\/"),
+            serde_json::json!({ "log": json }).to_string(),
+            r#"login 'pa$$ "kx\rd'\''/x'"#.to_owned(),
+            r#"login 'pa$$ "kx\rd'"'"'/x'"#.to_owned(),
+            r#"login "pa\$\$ \"kx\\rd'/x""#.to_owned(),
+            r#"login pa\$\$\ \"kx\\rd\'/x"#.to_owned(),
+            r#"PASSWORD=pa$$$$ "kx\rd'/x"#.to_owned(),
+            "password=pa%24%24+%22kx%5Crd%27%2Fx&".to_owned(),
+            "pa%24%24%20%22kx%5crd%27%2fx".to_owned(),
+        ] {
+            let masked = masker.mask(&text);
+            assert!(masked.contains(MASK) && !masked.contains("kx") && !masked.contains("rd'"), "{text} -> {masked}");
+        }
+        let lines = Masker::new(["first line\nsecond line"]);
+        assert_eq!(lines.mask(r#"{"key":"first line\nsecond line"}"#), format!(r#"{{"key":"{MASK}"}}"#));
     }
 
     #[test]
