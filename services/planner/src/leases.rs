@@ -18,6 +18,8 @@ const LEASE: Duration = Duration::from_secs(LEASE_SECS);
 #[derive(Debug)]
 pub struct Leases {
     seen: HashMap<HolderName, Seen>,
+    /// How many of them serve a target.
+    servers: HashMap<TargetName, usize>,
     /// When holders last wrote to the log, by the server's time; as good a sign of life as a renewal.
     wrote: HashMap<HolderName, DateTime<Utc>>,
     /// Since when silence counts; none while the watch can not be trusted.
@@ -36,7 +38,7 @@ struct Seen {
 impl Leases {
     /// Nobody was heard yet.
     pub fn new() -> Self {
-        Self { seen: HashMap::new(), wrote: HashMap::new(), listening_since: None }
+        Self { seen: HashMap::new(), servers: HashMap::new(), wrote: HashMap::new(), listening_since: None }
     }
 
     /// The watch works and has told all it knew: silence counts from now on.
@@ -63,16 +65,35 @@ impl Leases {
             return Vec::new();
         }
         let seen = Seen { boot: presence.boot, at: Instant::now(), told, targets: presence.targets.clone() };
-        match self.seen.insert(presence.id.clone(), seen) {
-            Some(before) if before.boot == presence.boot && before.targets == presence.targets => Vec::new(),
-            _ => presence.targets.clone(),
+        let before = self.seen.insert(presence.id.clone(), seen);
+        if before.as_ref().is_some_and(|old| old.boot == presence.boot && old.targets == presence.targets) {
+            return Vec::new();
         }
+        self.no_longer_serves(before);
+        for target in &presence.targets {
+            *self.servers.entry(target.clone()).or_default() += 1;
+        }
+        presence.targets.clone()
+    }
+
+    fn no_longer_serves(&mut self, seen: Option<Seen>) {
+        for target in seen.into_iter().flat_map(|seen| seen.targets) {
+            if let Some(servers) = self.servers.get_mut(&target) {
+                *servers -= 1;
+            }
+        }
+    }
+
+    /// Whether more than one holder serves a target, as far as is known.
+    pub fn is_shared(&self, target: &TargetName) -> bool {
+        self.servers.get(target).is_some_and(|servers| *servers > 1)
     }
 
     /// What to write for the leases of a holder that said goodbye at that time. What it claimed since, it holds: it is
     /// back already.
     pub fn left(&mut self, state: &State, holder: &HolderName, told: Option<DateTime<Utc>>) -> Vec<Decision> {
-        self.seen.remove(holder);
+        let seen = self.seen.remove(holder);
+        self.no_longer_serves(seen);
         let decisions = expire(state, holder, None, "its executor was stopped");
         decisions.into_iter().filter(|decision| claimed_before(state, decision, told)).collect()
     }
@@ -212,6 +233,23 @@ mod tests {
         let state = claimed();
         assert_eq!(Leases::new().left(&state, &holder(), Some(second(101))).len(), 1);
         assert_eq!(Leases::new().left(&state, &holder(), Some(second(99))).len(), 0);
+    }
+
+    #[test]
+    fn a_target_is_shared_while_more_than_one_serves_it() {
+        let (mut leases, worker) = (Leases::new(), TargetName::worker());
+        let other = Presence { id: HolderName::new("executor-2").unwrap(), ..presence(3) };
+        leases.heard(&presence(1), None);
+        leases.heard(&presence(1), None);
+        leases.heard(&presence(2), None);
+        assert!(!leases.is_shared(&worker), "one executor, heard again and restarted");
+        leases.heard(&other, None);
+        assert!(leases.is_shared(&worker));
+        leases.left(&State::new(), &other.id, None);
+        assert!(!leases.is_shared(&worker));
+        leases.heard(&other, None);
+        leases.heard(&Presence { targets: vec![TargetName::new("web-01").unwrap()], ..presence(4) }, None);
+        assert!(!leases.is_shared(&worker), "the first serves another one now");
     }
 
     #[test]

@@ -199,6 +199,8 @@ impl Planner {
         }
         if let (Address::Task(_, key), Entry::Task(envelope)) = (&recorded.address, &recorded.entry)
             && envelope.events.iter().any(frees_slot)
+            // Whoever serves it alone has the doorbells that it could not answer at hand.
+            && self.leases.is_shared(&key.target)
         {
             self.rings.freed(&key.target);
         }
