@@ -1,6 +1,6 @@
 //! A planner that starts behind a long log.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use async_nats::jetstream::{self, context::PublishAckFuture};
@@ -84,7 +84,9 @@ struct Writer {
 impl Writer {
     async fn start(stack: &Stack) -> Result<Self> {
         let client = log::connect(&stack.nats_url(), &stack.seed("planner")).await?;
-        Ok(Self { jetstream: jetstream::new(client), acks: FuturesUnordered::new() })
+        // Once a minute all that was written is brought to the disk, and everybody waits for it.
+        let jetstream = jetstream::ContextBuilder::new().ack_timeout(Duration::from_secs(120)).build(client);
+        Ok(Self { jetstream, acks: FuturesUnordered::new() })
     }
 
     /// Writes a story as one of another deployment.
