@@ -7,6 +7,7 @@ mod bad_input;
 mod canary;
 mod chaos;
 mod cluster;
+mod conditions;
 mod crashes;
 mod damage;
 mod engine_restart;

@@ -8,6 +8,7 @@ pub mod container;
 pub mod image;
 pub mod labels;
 pub mod output;
+mod volume;
 
 use std::{
     collections::HashMap,

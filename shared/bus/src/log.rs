@@ -77,7 +77,8 @@ impl Bus {
     pub fn logs(&self, deployment: DeploymentId, from_seq: u64) -> LogReader {
         let start = Start::Sequence(from_seq / MAX_LINES as u64);
         let filter = subject::logs(deployment);
-        let source = Source { stream: stream::LOGS, filters: vec![filter], start, batch: 100, cut_tail: CutTail::Forgiven };
+        let source =
+            Source { stream: stream::LOGS, filters: vec![filter], start, batch: 100, cut_tail: CutTail::Forgiven };
         LogReader { tail: Tail::new(self, source), from: from_seq, ready: VecDeque::new() }
     }
 

@@ -118,12 +118,27 @@ pub struct RunContainer {
     /// Command, instead of the image's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<Vec<String>>,
+    /// Files to put into it before it starts, by absolute path.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub files: IndexMap<String, PutFile>,
+    /// Files `/run/secrets/NAME` for the container's user alone, by name.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub secrets: IndexMap<String, String>,
     /// When it counts as good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,
     /// Stop the old container but keep it: the step may yet be taken back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub keep_predecessor: bool,
+}
+
+/// A file that is put into a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PutFile {
+    /// What is in it.
+    pub text: String,
+    /// Its mode.
+    pub mode: u32,
 }
 
 /// A port of a container and where the host publishes it.
@@ -154,6 +169,9 @@ pub struct RunJob {
     pub command: Option<Vec<String>>,
     /// Environment variables.
     pub env: IndexMap<String, String>,
+    /// Files to put into it before it starts, by absolute path.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub files: IndexMap<String, PutFile>,
 }
 
 /// See [`Work::Sql`].

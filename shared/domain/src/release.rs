@@ -139,6 +139,9 @@ pub struct Request {
     /// The deployment that this one goes on with, and what is done already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<Retries>,
+    /// Values that were given for variables with a `prompt`; the release's variables have them already.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub values: BTreeMap<String, String>,
 }
 
 /// A deployment, compared with what the environment has.

@@ -69,6 +69,11 @@ impl Tag {
         &self.text
     }
 
+    /// Its four numbers, missing ones 0: digits without leading zeros, as they may be of any size.
+    pub fn numbers(&self) -> [&str; NUMBERS] {
+        self.numbers.each_ref().map(|number| if number.0.is_empty() { "0" } else { number.0.as_str() })
+    }
+
     /// The pre-release as written, without the separator before it; empty for a release.
     pub fn prerelease(&self) -> &str {
         &self.text[self.prerelease_at..]

@@ -28,7 +28,7 @@ pub fn compile(request: &Request) -> Result<Plan, Vec<String>> {
     if !problems.is_empty() {
         return Err(problems);
     }
-    problems.extend(unknown_skips(request));
+    problems.extend(wrong_skips(request));
     let placed = place(request, &mut problems);
     let plan = Plan { steps: arrange(steps, &placed) };
     check_texts(request, &plan, &mut problems);
@@ -55,18 +55,19 @@ pub fn check_names(steps: &[Step]) -> Vec<String> {
     problems
 }
 
-/// Steps to be skipped that do not exist.
-fn unknown_skips(request: &Request) -> Vec<String> {
-    let known = || request.release.steps.iter().map(|s| s.name.as_str());
-    let unknown = request.skip.iter().filter(|name| !known().any(|k| k == name.as_str()));
-    unknown
-        .map(|name| {
-            format!(
-                "step `{name}` can not be skipped: the process has no such step{}",
-                did_you_mean(name.as_str(), known())
-            )
-        })
-        .collect()
+/// Steps to be skipped that do not exist, or that nobody may skip.
+fn wrong_skips(request: &Request) -> Vec<String> {
+    let steps = &request.release.steps;
+    let wrong = |name: &StepName| match steps.iter().find(|step| step.name == *name) {
+        None => Some(format!(
+            "the process has no such step{}",
+            did_you_mean(name.as_str(), steps.iter().map(|s| s.name.as_str()))
+        )),
+        Some(step) if step.required => Some("it says `required: true`".to_owned()),
+        Some(_) => None,
+    };
+    let skips = request.skip.iter();
+    skips.filter_map(|name| Some(format!("step `{name}` can not be skipped: {}", wrong(name)?))).collect()
 }
 
 /// Every cycle among `needs`, each named with its steps.
@@ -263,8 +264,12 @@ fn check_texts(request: &Request, plan: &Plan, problems: &mut Vec<String>) {
             let roles = snapshots.get(target).map_or(&nobody, |t| &t.roles);
             let place = variables::Place::of(request, step, target, roles);
             let earlier: Vec<&str> = before[i].iter().map(|a| plan.steps[*a].name().as_str()).collect();
-            for text in order::texts(step) {
-                if let Err(problem) = check_text(request, place, text, plan, &earlier) {
+            let condition = step.when.condition.iter().map(|text| (text.as_str(), no_secrets(request, place, text)));
+            let texts = order::texts(step).into_iter();
+            for (text, result) in
+                texts.map(|text| (text, check_text(request, place, text, plan, &earlier))).chain(condition)
+            {
+                if let Err(problem) = result {
                     found.insert(format!("step `{}`: in \"{}\": {problem}", step.name, shorten(text)));
                 }
             }
@@ -310,8 +315,21 @@ fn check_text(
     }
 }
 
+/// Refuses a text that leads to a secret.
+fn no_secrets(request: &Request, place: variables::Place<'_>, text: &str) -> Result<(), String> {
+    let renderer = variables::Renderer::new(request, place, "succeeded", Value::Null);
+    // What is wrong with it otherwise is told by others.
+    let definitions = renderer.definitions_of(text).unwrap_or_default();
+    match definitions.into_iter().find(|(_, (variable, _))| variable.secret.is_some()) {
+        Some((name, _)) => Err(format!(
+            "`{name}` is a secret, whose value only executors know; let a condition look at a variable with a value"
+        )),
+        None => Ok(()),
+    }
+}
+
 /// The names of a text and of the variables that it leads to.
-fn used_names(request: &Request, text: &str) -> Result<BTreeSet<String>, String> {
+pub(crate) fn used_names(request: &Request, text: &str) -> Result<BTreeSet<String>, String> {
     let mut all = template::names(text)?;
     let mut queue: Vec<String> = all.iter().cloned().collect();
     while let Some(name) = queue.pop() {

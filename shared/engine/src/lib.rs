@@ -5,6 +5,7 @@
 
 pub mod channel;
 pub mod compile;
+mod condition;
 pub mod decide;
 pub mod deployment;
 pub mod freeze;

@@ -7,14 +7,15 @@ use serde_json::{Map, Value};
 use slipway_domain::{
     event::{Failure, FailureKind},
     id::{DeploymentId, TaskKey},
-    manifest::{Action, Sql, Step},
-    name::PackageName,
-    order::{AnnounceGate, Doorbell, Order, PostSlack, RunContainer, RunJob, RunSql, SqlSource, Work},
+    manifest::{Action, File, Sql, Step},
+    name::{PackageName, TargetName},
+    order::{AnnounceGate, Doorbell, Order, PostSlack, PutFile, RunContainer, RunJob, RunSql, SqlSource, Work},
     release::{Package, Request},
     secret,
 };
 
 use crate::{
+    condition,
     decide::timeout,
     deployment::{Deployment, Progress, StepRun, Task, TaskState, rollout::approval},
     ports, ready,
@@ -76,22 +77,33 @@ pub fn doorbell(state: &State, id: DeploymentId, key: &TaskKey) -> Option<Result
     }))
 }
 
+/// What renders the texts of a step on a target, as things stand.
+pub(crate) fn renderer<'a>(
+    deployment: &'a Deployment,
+    progress: &'a Progress,
+    i: usize,
+    target: &'a TargetName,
+) -> Renderer<'a> {
+    let request = &deployment.request;
+    let roles = deployment.target(target).map_or(&[] as &[_], |target| target.roles.as_slice());
+    let place = Place::of(request, &progress.plan.steps[i].step, target, roles);
+    let (outcome, _) = ready::outcome(deployment, progress);
+    Renderer::new(request, place, outcome.as_str(), outputs(progress, i, target))
+}
+
 fn order(deployment: &Deployment, progress: &Progress, i: usize, task: &Task) -> Result<Order, Failure> {
     let request = &deployment.request;
     let step = &progress.plan.steps[i].step;
     let target = deployment.target(&task.target);
-    let nobody = Vec::new();
-    let place = Place::of(request, step, &task.target, target.map_or(&nobody, |t| &t.roles));
-    let (outcome, _) = ready::outcome(deployment, progress);
-    let renderer = Renderer::new(request, place, outcome.as_str(), outputs(progress, i, task));
+    let renderer = renderer(deployment, progress, i, &task.target);
     let place = progress.steps[i].position(&task.target);
-    let work = match place {
+    let work = condition::verdict(step, &renderer).and_then(|_| match place {
         None if progress.steps[i].announcement.is_some() => announcement(deployment, progress, i, &renderer),
         place => {
             let keep = place.is_some_and(|place| progress.steps[i].rollout.may_take_back(place));
             work(request, step, keep, &|text| renderer.render(text))
         }
-    };
+    });
     let work = work.map_err(|problem| Failure {
         kind: FailureKind::Order,
         message: format!("step {} on {} can not be ordered: {problem}", step.name, task.target),
@@ -144,6 +156,8 @@ pub(crate) fn work(
                 env: all(&run.env)?,
                 ports,
                 command: list(&run.command)?,
+                files: files(&run.files, render)?,
+                secrets: all(&run.secrets)?,
                 health: run.health.clone(),
                 keep_predecessor,
             })
@@ -155,6 +169,7 @@ pub(crate) fn work(
                 credentials: package.credentials.clone(),
                 command: list(&run.command)?,
                 env: all(&run.env)?,
+                files: files(&run.files, render)?,
             })
         }
         Action::Sql(sql) => Work::Sql(RunSql { database: render(&sql.database)?, files: sql_source(sql, package)? }),
@@ -163,6 +178,17 @@ pub(crate) fn work(
         Action::Demo(demo) => Work::Demo { message: demo.message.as_deref().map(render).transpose()? },
         Action::Approval(_) => return Err("an approval has no task but its announcement".to_owned()),
     })
+}
+
+fn files(
+    files: &IndexMap<String, File>,
+    render: &dyn Fn(&str) -> Result<String, String>,
+) -> Result<IndexMap<String, PutFile>, String> {
+    let file = |(path, file): (&String, &File)| {
+        let mode = file.mode().ok_or_else(|| format!("the mode of file {path} is none"))?;
+        Ok((path.clone(), PutFile { text: render(file.text())?, mode }))
+    };
+    files.iter().map(file).collect()
 }
 
 /// The announcement of a gate.
@@ -207,8 +233,8 @@ fn sql_source<'a>(
     }
 }
 
-/// The value of the name `steps` for a task: what the steps before it gave.
-fn outputs(progress: &Progress, i: usize, task: &Task) -> Value {
+/// The value of the name `steps` on a target: what the steps before it gave.
+fn outputs(progress: &Progress, i: usize, target: &TargetName) -> Value {
     let mut steps = Map::new();
     for before in &progress.before[i] {
         let run = &progress.steps[*before];
@@ -220,7 +246,7 @@ fn outputs(progress: &Progress, i: usize, task: &Task) -> Value {
             .filter_map(|t| Some((t.target.as_str(), serde_json::json!({ "outputs": outputs_of(t)? }))))
             .collect();
         value.insert("targets".into(), serde_json::json!(targets));
-        if let Some(own) = own(run, task).and_then(outputs_of) {
+        if let Some(own) = own(run, target).and_then(outputs_of) {
             value.insert("outputs".into(), own);
         }
         steps.insert(name, Value::Object(value));
@@ -229,8 +255,8 @@ fn outputs(progress: &Progress, i: usize, task: &Task) -> Value {
 }
 
 /// The task whose outputs `steps.NAME.outputs` means: the one on the same target, or the only one.
-fn own<'a>(run: &'a StepRun, task: &Task) -> Option<&'a Task> {
-    run.tasks.iter().find(|t| t.target == task.target).or(match run.tasks.as_slice() {
+fn own<'a>(run: &'a StepRun, target: &TargetName) -> Option<&'a Task> {
+    run.tasks.iter().find(|t| t.target == *target).or(match run.tasks.as_slice() {
         [only] => Some(only),
         _ => None,
     })
@@ -245,7 +271,7 @@ fn outputs_of(task: &Task) -> Option<Value> {
 
 /// The texts of a step that are templates.
 pub fn texts(step: &Step) -> Vec<&str> {
-    let mut texts: Vec<&str> = Vec::new();
+    let mut texts: Vec<&str> = Vec::from_iter(step.when.condition.as_deref());
     if let Some(then) = step.rolling.as_ref().and_then(|rolling| rolling.then.as_ref()) {
         texts.extend(then.approval.instructions.as_deref());
         texts.extend(then.approval.slack.as_deref());
@@ -256,10 +282,13 @@ pub fn texts(step: &Step) -> Vec<&str> {
             texts.extend(run.env.values().map(String::as_str));
             texts.extend(run.ports.iter().map(String::as_str));
             texts.extend(run.command.iter().flatten().map(String::as_str));
+            texts.extend(run.files.values().map(File::text));
+            texts.extend(run.secrets.values().map(String::as_str));
         }
         Action::DockerJob(run) => {
             texts.extend(run.env.values().map(String::as_str));
             texts.extend(run.command.iter().flatten().map(String::as_str));
+            texts.extend(run.files.values().map(File::text));
         }
         Action::Sql(sql) => texts.push(&sql.database),
         Action::Approval(approval) => {

@@ -18,6 +18,7 @@ use slipway_domain::{
 };
 
 use crate::{
+    condition,
     deployment::rollout::approval,
     order,
     variables::{Place, Renderer},
@@ -94,6 +95,11 @@ fn step<'a>(
         rank: planned.rank,
         needs: step.needs.clone(),
         result: step.when.result,
+        condition: step.when.condition.clone(),
+        skipped: match planned.runs {
+            Runs::On(_) => None,
+            Runs::Gate => skipped(asked, step, &TargetName::notifier()),
+        },
         asks: approval(step, targets.len()).map(|approval| Asks {
             teams: approval.teams.clone(),
             votes: approval.votes,
@@ -122,10 +128,15 @@ fn task(asked: &Asked, step: &Step, target: &TargetName, before: Before<'_>) -> 
     Ok(PreviewedTask {
         target: target.clone(),
         change,
+        skipped: skipped(asked, step, target),
         compared_with: earlier.map(|(id, _)| id),
         differences,
         variables,
     })
+}
+
+fn skipped(asked: &Asked, step: &Step, target: &TargetName) -> Option<String> {
+    condition::leaves_out_beforehand(&asked.request, step, &renderer(asked, step, target))
 }
 
 fn renderer<'a>(asked: &'a Asked, step: &'a Step, target: &'a TargetName) -> Renderer<'a> {

@@ -94,6 +94,7 @@ fn request(n: u128, project_name: &str, steps: &str) -> Request {
         mode: Default::default(),
         previous: None,
         retries: None,
+        values: Default::default(),
     }
 }
 

@@ -66,12 +66,23 @@ pub(super) struct Options {
     /// Start in spite of a freeze, if you may; the reason is kept
     #[arg(long, value_name = "REASON")]
     ignore_freeze: Option<String>,
+    /// Value of a variable that has a `prompt`. May be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
+    var: Vec<(String, String)>,
+}
+
+fn assignment(text: &str) -> std::result::Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write a name, `=` and a value, such as Message=hello".to_owned()),
+    }
 }
 
 impl Options {
     pub(super) fn body(self, project: ProjectName, version: String, environment: EnvironmentName) -> CreateDeployment {
-        let Self { skip, at, guided_failure, ignore_freeze } = self;
-        CreateDeployment { project, version, environment, skip, at, guided_failure, ignore_freeze }
+        let Self { skip, at, guided_failure, ignore_freeze, var } = self;
+        let variables = var.into_iter().collect();
+        CreateDeployment { project, version, environment, skip, at, guided_failure, ignore_freeze, variables }
     }
 }
 

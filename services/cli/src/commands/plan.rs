@@ -68,7 +68,14 @@ fn step_text(step: &PreviewedStep, wide: bool, text: &mut String) {
     if let Some(window) = step.window {
         let _ = write!(text, ", {window} at a time");
     }
+    if let Some(condition) = &step.condition {
+        let _ = write!(text, ", if {condition}");
+    }
     text.push('\n');
+    if let Some(reason) = &step.skipped {
+        let _ = writeln!(text, "     will be left out: {reason}");
+        return;
+    }
     if let Some(asks) = &step.asks {
         let teams: Vec<_> = asks.teams.iter().map(|team| team.as_str()).collect();
         let who = if teams.is_empty() { "anybody who may deploy".to_owned() } else { teams.join(", ") };
@@ -79,6 +86,10 @@ fn step_text(step: &PreviewedStep, wide: bool, text: &mut String) {
 }
 
 fn task_text(task: &PreviewedTask, wide: bool, text: &mut String) {
+    if let Some(reason) = &task.skipped {
+        let _ = writeln!(text, "     {}: will be left out, {reason}", task.target);
+        return;
+    }
     let what = match (task.change, task.compared_with) {
         (TaskChange::New, _) => "was not done there yet".to_owned(),
         (TaskChange::Same, Some(id)) => format!("done again as in deployment {}", watch::short(id)),

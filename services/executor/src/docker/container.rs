@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 use bollard::{
     models::{
         ContainerCreateBody, ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerUpdateBody,
-        HealthStatusEnum, HostConfig, PortBinding, RestartPolicy, RestartPolicyNameEnum,
+        HealthStatusEnum, HostConfig, Mount, MountType, MountVolumeOptions, PortBinding, RestartPolicy,
+        RestartPolicyNameEnum,
     },
     query_parameters::{
         CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
@@ -19,6 +20,9 @@ use slipway_domain::order::PortMapping;
 use slipway_service::failpoint;
 
 use super::{DockerError, Engine};
+
+/// Where a container finds its secrets.
+pub const SECRETS_FOLDER: &str = "/run/secrets";
 
 /// What a container is created from.
 #[derive(Debug)]
@@ -33,6 +37,17 @@ pub struct Blueprint {
     pub ports: Vec<PortMapping>,
     /// Labels.
     pub labels: HashMap<String, String>,
+    /// A volume for the folder of secrets.
+    pub secrets: Option<SecretsMount>,
+}
+
+/// A volume at the folder of secrets.
+#[derive(Debug, Clone)]
+pub struct SecretsMount {
+    /// Its name.
+    pub volume: String,
+    /// Whether the container may write there.
+    pub writable: bool,
 }
 
 /// A container as the engine showed it.
@@ -166,7 +181,11 @@ impl Engine {
             cmd: blueprint.command,
             labels: Some(blueprint.labels),
             exposed_ports: Some(bindings.keys().cloned().collect()),
-            host_config: Some(HostConfig { port_bindings: Some(bindings), ..Default::default() }),
+            host_config: Some(HostConfig {
+                port_bindings: Some(bindings),
+                mounts: blueprint.secrets.map(|mount| vec![secrets_mount(mount)]),
+                ..Default::default()
+            }),
             ..Default::default()
         };
         failpoint!("executor.create.before");
@@ -233,6 +252,18 @@ impl Engine {
         let removed = self.docker.remove_container(id, Some(how.v(true).build())).await;
         failpoint!("executor.remove.after");
         removed.map_err(|error| self.explain("removing the container", &short(id), error))
+    }
+}
+
+fn secrets_mount(SecretsMount { volume, writable }: SecretsMount) -> Mount {
+    Mount {
+        typ: Some(MountType::VOLUME),
+        source: Some(volume),
+        target: Some(SECRETS_FOLDER.to_owned()),
+        read_only: Some(!writable),
+        // What the image has there stays out of it.
+        volume_options: Some(MountVolumeOptions { no_copy: Some(true), ..Default::default() }),
+        ..Default::default()
     }
 }
 

@@ -23,6 +23,8 @@ pub struct LocalImage {
     pub has_healthcheck: bool,
     /// The digests under which the asked repository knows it.
     pub digests: Vec<Digest>,
+    /// The user that its containers run as: `USER` or `USER:GROUP`, names or numbers; root if empty.
+    pub user: String,
 }
 
 /// User name and password for a pull. No `Debug`.
@@ -58,9 +60,11 @@ impl Engine {
             .filter(|(listed, _)| familiar(listed) == familiar(&repository))
             .filter_map(|(_, digest)| Digest::new(digest).ok())
             .collect();
-        let check = found.config.and_then(|config| config.healthcheck).and_then(|check| check.test).unwrap_or_default();
+        let config = found.config.unwrap_or_default();
+        let check = config.healthcheck.and_then(|check| check.test).unwrap_or_default();
         let has_healthcheck = check.first().is_some_and(|word| word != "NONE");
-        Ok(Some(LocalImage { id: found.id.unwrap_or_default(), has_healthcheck, digests }))
+        let user = config.user.unwrap_or_default();
+        Ok(Some(LocalImage { id: found.id.unwrap_or_default(), has_healthcheck, digests, user }))
     }
 
     /// Pulls the image by digest; `say` is told in whole sentences, at most every few seconds.

@@ -21,6 +21,7 @@ pub(super) async fn perform(scene: &Scene<'_>, work: &RunJob) -> Result<Outputs,
                 return Err(Stop::Cancelled);
             }
             scene.fill(work.env.values().chain(work.command.iter().flatten()))?;
+            scene.fill(work.files.values().map(|file| &file.text))?;
             scene.bring_up().await?
         }
     };

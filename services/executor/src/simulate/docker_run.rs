@@ -22,7 +22,8 @@ pub(super) async fn perform(scene: &Scene<'_>, work: &RunContainer) -> Result<Ou
         scene.bring_back().await?;
         return Ok(Outputs::new());
     }
-    scene.fill(work.env.values().chain(work.command.iter().flatten()))?;
+    scene.fill(work.env.values().chain(work.command.iter().flatten()).chain(work.secrets.values()))?;
+    scene.fill(work.files.values().map(|file| &file.text))?;
     let container = match left {
         Some(container) if doorbell.adopt && container.was_started() => {
             scene.task.held.say(format!("going on with container {} of an earlier attempt", container.id));

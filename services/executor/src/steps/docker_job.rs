@@ -11,7 +11,7 @@ use slipway_domain::{
     order::{Outputs, RunJob},
 };
 
-use super::own;
+use super::own::{self, delivery::Delivery};
 use crate::{
     docker::{
         Engine,
@@ -83,7 +83,11 @@ async fn keep(task: &Task<'_>, engine: &Engine, left: Vec<Seen>) -> Result<Optio
 
 async fn start(task: &Task<'_>, engine: &Engine, identity: &Identity, work: &RunJob) -> Result<Seen, Stop> {
     let local = steps::image(task, engine, &work.image, work.credentials.as_ref()).await?;
-    let spec = labels::spec(&json!({ "image": work.image.digest, "env": work.env, "command": work.command }));
+    let mut parts = json!({ "image": work.image.digest, "env": work.env, "command": work.command });
+    if !work.files.is_empty() {
+        parts["files"] = json!(work.files);
+    }
+    let spec = labels::spec(&parts);
     let blueprint = || {
         Ok(Blueprint {
             image: work.image.pinned(),
@@ -91,10 +95,12 @@ async fn start(task: &Task<'_>, engine: &Engine, identity: &Identity, work: &Run
             command: steps::command(task, work.command.as_ref())?,
             ports: Vec::new(),
             labels: identity.labels(&spec),
+            secrets: None,
         })
     };
     let name = identity.name(identity.task.step.as_str());
-    let plan = own::Plan { identity, name, image: &work.image, local: &local };
+    let delivery = Delivery { files: Some(&work.files), secrets: None };
+    let plan = own::Plan { identity, name, image: &work.image, local: &local, delivery };
     let id = own::create(task, engine, plan, blueprint).await?;
     task.effect("start the container").await?;
     engine.start(&id).await?;

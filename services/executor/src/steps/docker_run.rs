@@ -51,13 +51,21 @@ fn blueprint(task: &Task<'_>, work: &RunContainer) -> Result<Blueprint, Stop> {
         command: steps::command(task, work.command.as_ref())?,
         ports: work.ports.clone(),
         labels: task.identity(Kind::Run).labels(&spec(work)),
+        secrets: None,
     })
 }
 
 fn spec(work: &RunContainer) -> String {
-    labels::spec(&json!({
+    let mut parts = json!({
         "image": work.image.digest, "name": work.name, "env": work.env, "ports": work.ports, "command": work.command,
-    }))
+    });
+    if !work.files.is_empty() {
+        parts["files"] = json!(work.files);
+    }
+    if !work.secrets.is_empty() {
+        parts["secrets"] = json!(work.secrets);
+    }
+    labels::spec(&parts)
 }
 
 /// Docker's own rule for names, since what follows the beginning is always fine.

@@ -1,9 +1,13 @@
 //! The one container that a task may have: made under a name that the engine lets exist once, with
 //! the bits of the release, and listened to.
 
+pub mod delivery;
+
 use std::{convert::Infallible, future::Future};
 
 use slipway_domain::image::ImageRef;
+
+use self::delivery::Delivery;
 
 use crate::{
     docker::{
@@ -31,14 +35,28 @@ pub struct Plan<'a> {
     pub image: &'a ImageRef,
     /// The engine's copy of it.
     pub local: &'a LocalImage,
+    /// What is put into it.
+    pub delivery: Delivery<'a>,
 }
 
-/// Creates the container and proves that it has the release's bits. A container of that name left
-/// by an earlier attempt is removed; one of anybody else is left alone, and the step fails.
+/// Creates the container, proves that it has the release's bits, and puts into it what it shall have. A container of
+/// that name left by an earlier attempt is removed; one of anybody else is left alone, and the step fails.
 pub async fn create(
     task: &Task<'_>,
     engine: &Engine,
     plan: Plan<'_>,
+    blueprint: impl Fn() -> Result<Blueprint, Stop>,
+) -> Result<String, Stop> {
+    let secrets = delivery::secrets(task, engine, &plan).await?;
+    let id = create_empty(task, engine, &plan, || Ok(Blueprint { secrets: secrets.clone(), ..blueprint()? })).await?;
+    delivery::files(task, engine, &plan, &id).await?;
+    Ok(id)
+}
+
+async fn create_empty(
+    task: &Task<'_>,
+    engine: &Engine,
+    plan: &Plan<'_>,
     blueprint: impl Fn() -> Result<Blueprint, Stop>,
 ) -> Result<String, Stop> {
     let name = &plan.name;
@@ -47,10 +65,10 @@ pub async fn create(
         task.effect(&format!("create container {name}")).await?;
         match engine.create(name, blueprint).await {
             Ok(id) => {
-                check_image(engine, &id, &plan).await?;
+                check_image(engine, &id, plan).await?;
                 return Ok(id);
             }
-            Err(DockerError::Conflict { .. }) => clear_name(task, engine, &plan).await?,
+            Err(DockerError::Conflict { .. }) => clear_name(task, engine, plan).await?,
             Err(error) => return Err(error.into()),
         }
     }

@@ -22,7 +22,13 @@ fn job(image: &ImageRef, code: u8) -> Work {
         "trap 'exit 9' TERM; echo begun; while [ ! -e /go ]; do /bin/busybox sleep 0.1; done; echo done; exit {code}"
     );
     let command = vec!["/bin/sh".to_owned(), "-c".to_owned(), script];
-    Work::DockerJob(RunJob { image: image.clone(), credentials: None, command: Some(command), env: [].into() })
+    Work::DockerJob(RunJob {
+        image: image.clone(),
+        credentials: None,
+        command: Some(command),
+        env: [].into(),
+        files: [].into(),
+    })
 }
 
 /// Tells such a job to end.

@@ -12,7 +12,13 @@ use crate::stage::{Ask, Stage};
 
 fn job(image: &ImageRef, script: &str) -> Work {
     let command = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
-    Work::DockerJob(RunJob { image: image.clone(), credentials: None, command: Some(command), env: [].into() })
+    Work::DockerJob(RunJob {
+        image: image.clone(),
+        credentials: None,
+        command: Some(command),
+        env: [].into(),
+        files: [].into(),
+    })
 }
 
 #[tokio::test]

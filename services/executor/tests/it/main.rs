@@ -2,6 +2,7 @@
 //! the planner: they ring, and read the log.
 
 mod absent;
+mod files;
 mod images;
 mod job;
 mod replace;

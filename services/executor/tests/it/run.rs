@@ -25,6 +25,8 @@ pub fn container(image: ImageRef, host: Option<u16>) -> RunContainer {
         env: [("GREETING".to_owned(), "hello".to_owned())].into(),
         ports: vec![PortMapping { ip: None, host, container: 80, protocol: "tcp".into() }],
         command: None,
+        files: [].into(),
+        secrets: [].into(),
         health: Some(Health {
             http: Some(HttpProbe { port: 80, path: "/healthz".into() }),
             within: Span::secs(5),

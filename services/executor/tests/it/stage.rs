@@ -361,6 +361,7 @@ impl Drop for Stage {
     fn drop(&mut self) {
         let clean = format!(
             "docker ps -aq --filter label=slipway.project={0} | xargs -r docker rm -f -v >/dev/null 2>&1
+             docker volume ls -q --filter label=slipway.project={0} | xargs -r docker volume rm >/dev/null 2>&1
              docker images -q --filter 'reference=*/{0}/*' | sort -u | xargs -r docker rmi -f >/dev/null 2>&1",
             self.project
         );

@@ -74,7 +74,14 @@ pub(super) async fn prepare(
     let world = app.world().await?;
     progression::may_go(app, &world, &body.project, (&release.version, &release.channel), &body.environment).await?;
     let ignores = freezes::ignored(&world, &body, actor, Utc::now())?;
-    let options = Options { skip: body.skip, at: body.at, guided_failure: body.guided_failure, ignores, retries: None };
+    let options = Options {
+        skip: body.skip,
+        at: body.at,
+        guided_failure: body.guided_failure,
+        ignores,
+        retries: None,
+        values: body.variables,
+    };
     let asked = request::Asked { id, environment: body.environment, by: actor.clone(), body_digest, options };
     request::build(app, &world, release, asked).await
 }
@@ -247,7 +254,9 @@ pub async fn retry(app: &App, id: DeploymentId, actor: Actor) -> Result<Accepted
     let world = app.world().await?;
     progression::may_go(app, &world, &body.project, (&release.version, &release.channel), &body.environment).await?;
     let body_digest = digest(&body);
-    let options = Options { retries: Some(Retries { deployment: id, done: done(&first) }), ..Options::default() };
+    let values = requested(app, id).await?.map(|(_, request)| request.values).unwrap_or_default();
+    let retries = Some(Retries { deployment: id, done: done(&first) });
+    let options = Options { retries, values, ..Options::default() };
     let new = DeploymentId(Uuid::now_v7());
     let asked = request::Asked { id: new, environment: body.environment, by: actor.clone(), body_digest, options };
     let request = request::build(app, &world, release, asked).await?;

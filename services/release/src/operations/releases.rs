@@ -1,5 +1,7 @@
 //! Releases: made once, with every image resolved to its digest at the registry.
 
+mod version;
+
 use std::collections::BTreeMap;
 
 use chrono::Utc;
@@ -39,24 +41,51 @@ pub async fn create(
         let tag = body.packages.get(name).map(String::as_str);
         packages.insert(name.clone(), package(app, name, source, tag, &rules).await?);
     }
-    let version = version(&project, &body, &packages)?;
-    let variable_sets = variable_sets(app, &project).await?;
-    let snapshot = ReleaseSnapshot {
+    let mut snapshot = ReleaseSnapshot {
+        version: String::new(),
+        variable_sets: variable_sets(app, &project).await?,
         project: project.name.clone(),
-        version,
         channel: channel.name,
         packages,
-        steps: project.steps,
-        variables: project.variables,
-        variable_sets,
+        steps: project.steps.clone(),
+        variables: project.variables.clone(),
         created_at: Utc::now(),
-        notes: notes(body.notes)?,
+        notes: notes(body.notes.clone())?,
     };
-    let name = snapshot.project.clone();
-    let view = keep(app, ReleaseRow { snapshot, created_by: actor }).await?;
-    promotion::of_project(app, &name).await;
+    let counted = body.version.is_none() && project.version.is_some();
+    if counted && let Some(newest) = newest_of(app, &snapshot).await? {
+        return Ok(view(&newest));
+    }
+    let mut tries = if counted { COUNT_TRIES } else { 1 };
+    let view = loop {
+        snapshot.version = version::of(app, &project, &snapshot.channel, &body, &snapshot.packages).await?;
+        match keep(app, ReleaseRow { snapshot: snapshot.clone(), created_by: actor.clone() }).await {
+            // Somebody else has just counted to the same version.
+            Err(problem) if problem.code() == "release-exists" && tries > 1 => tries -= 1,
+            kept => break kept?,
+        }
+    };
+    promotion::of_project(app, &project.name).await;
     Ok(view)
 }
+
+/// How often a version is counted again that somebody else took in the same moment.
+const COUNT_TRIES: u32 = 5;
+
+/// The newest release of the channel if it is the same as this one but for its version: a delivery that is repeated, say.
+async fn newest_of(app: &App, snapshot: &ReleaseSnapshot) -> Result<Option<ReleaseRow>, Problem> {
+    let rows = app.store.releases_of(&snapshot.project, NEWEST).await?;
+    let newest = rows.into_iter().find(|row| row.snapshot.channel == snapshot.channel);
+    let same = |row: &ReleaseRow| {
+        let its = &row.snapshot;
+        (digests(its), &its.steps, &its.variables, &its.variable_sets, &its.notes)
+            == (digests(snapshot), &snapshot.steps, &snapshot.variables, &snapshot.variable_sets, &snapshot.notes)
+    };
+    Ok(newest.filter(same))
+}
+
+/// Releases of a project among which the newest of a channel is looked for.
+const NEWEST: u64 = 100;
 
 /// The sets that a project includes, as they are now.
 async fn variable_sets(app: &App, project: &Project) -> Result<Vec<VariableSet>, Problem> {
@@ -262,29 +291,6 @@ pub async fn pull_credentials(app: &App, feed: &Feed) -> Result<Option<PullCrede
     Ok(Some(PullCredentials { username: credentials.username.clone(), password }))
 }
 
-/// The release's version: as asked, or the tag of the project's first package.
-fn version(
-    project: &Project,
-    body: &CreateRelease,
-    packages: &BTreeMap<PackageName, Package>,
-) -> Result<String, Problem> {
-    let first = project.packages.keys().next().and_then(|name| packages.get(name)).map(|p| p.image.tag.clone());
-    let version = body.version.clone().or(first).ok_or_else(|| {
-        Problem::unprocessable(
-            "invalid-version",
-            format!("project {} has no packages; say the release's version", project.name),
-        )
-    })?;
-    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '+');
-    if version.is_empty() || version.len() > 128 || !version.chars().all(good) {
-        return Err(Problem::unprocessable(
-            "invalid-version",
-            format!("`{version}` can not be a release's version: use 1 to 128 letters, digits, `.`, `-`, `_`, `+`"),
-        ));
-    }
-    Ok(version)
-}
-
 async fn keep(app: &App, row: ReleaseRow) -> Result<ReleaseView, Problem> {
     let (project, version) = (&row.snapshot.project, &row.snapshot.version);
     let images: Vec<String> = row.snapshot.packages.values().map(|p| p.image.to_string()).collect();
@@ -294,7 +300,7 @@ async fn keep(app: &App, row: ReleaseRow) -> Result<ReleaseView, Problem> {
         Ok(()) => Ok(view(&row)),
         Err(StoreError::Exists { .. }) => {
             let there = get(app, project, version).await?;
-            if digests(&there) == digests(&row) {
+            if digests(&there.snapshot) == digests(&row.snapshot) {
                 return Ok(view(&there));
             }
             Err(Problem::refusal(
@@ -308,6 +314,6 @@ async fn keep(app: &App, row: ReleaseRow) -> Result<ReleaseView, Problem> {
     }
 }
 
-fn digests(row: &ReleaseRow) -> BTreeMap<&PackageName, &str> {
-    row.snapshot.packages.iter().map(|(name, package)| (name, package.image.digest.as_str())).collect()
+fn digests(snapshot: &ReleaseSnapshot) -> BTreeMap<&PackageName, &str> {
+    snapshot.packages.iter().map(|(name, package)| (name, package.image.digest.as_str())).collect()
 }

@@ -1,6 +1,7 @@
 //! From a release and the world to a [`Request`]: everything that a deployment needs, by value.
 
 mod downgrade;
+mod prompts;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +10,7 @@ use slipway_domain::{
     event::Actor,
     id::DeploymentId,
     manifest::{Action, Approval, GuidedFailure, Scope, Step, Variable},
-    name::{EnvironmentName, SecretName, StepName, TeamName},
+    name::{ChannelName, EnvironmentName, SecretName, StepName, TeamName},
     release::{Ignores, Mode, RULES_VERSION, ReleaseSnapshot, Request, Retries, TargetSnapshot},
     secret::SecretRef,
 };
@@ -43,6 +44,8 @@ pub struct Options {
     pub ignores: Option<Ignores>,
     /// What an earlier deployment did.
     pub retries: Option<Retries>,
+    /// Values of variables that have a `prompt`.
+    pub values: BTreeMap<String, String>,
 }
 
 /// Builds the request.
@@ -65,10 +68,11 @@ fn assemble(
     mut release: ReleaseSnapshot,
     asked: Asked,
 ) -> Result<Request, Problem> {
+    prompts::answer(&mut release, &asked.environment, &asked.options.values)?;
     let mut wanted: BTreeSet<SecretName> = release
         .definitions()
         .map(|(variable, _)| variable)
-        .filter(|variable| may_hold(variable, &asked.environment, &release))
+        .filter(|variable| may_hold(variable, &asked.environment, &release.channel))
         .filter_map(|variable| variable.secret.clone())
         .collect();
     // A password that was changed since the release was made is taken as it is now.
@@ -115,6 +119,7 @@ fn assemble(
         mode,
         previous: current,
         retries: asked.options.retries,
+        values: asked.options.values,
         environment: asked.environment,
         release,
         requested_by: asked.by,
@@ -124,10 +129,10 @@ fn assemble(
 }
 
 /// Whether a variable can be of use in a deployment of this release to this environment.
-fn may_hold(variable: &Variable, environment: &EnvironmentName, release: &ReleaseSnapshot) -> bool {
-    let Scope { environment: environments, channel, .. } = &variable.scope;
+fn may_hold(variable: &Variable, environment: &EnvironmentName, channel: &ChannelName) -> bool {
+    let Scope { environment: environments, channel: channels, .. } = &variable.scope;
     environments.as_ref().is_none_or(|names| names.contains(environment))
-        && channel.as_ref().is_none_or(|names| names.contains(&release.channel))
+        && channels.as_ref().is_none_or(|names| names.contains(channel))
 }
 
 fn targets(world: &World, environment: &EnvironmentName) -> Vec<TargetSnapshot> {

@@ -108,28 +108,29 @@ async fn release(app: &App, wanted: &Wanted<'_>, image: &PushedImage) -> Decisio
     let project = &wanted.project.name;
     let tag = image.tag.as_deref().unwrap_or_default();
     match try_release(app, wanted, image, tag).await {
-        Ok(()) => Decision::Released(format!("release {tag} of {project}")),
+        Ok(version) => Decision::Released(format!("release {version} of {project}")),
         Err(Decision::Ignored(why)) => Decision::Ignored(format!("{project}: {why}")),
         Err(other) => other,
     }
 }
 
-async fn try_release(app: &App, wanted: &Wanted<'_>, image: &PushedImage, tag: &str) -> Result<(), Decision> {
+async fn try_release(app: &App, wanted: &Wanted<'_>, image: &PushedImage, tag: &str) -> Result<String, Decision> {
     let channel = choose(&wanted.channels, tag).map_err(Decision::Ignored)?;
     let digest = confirm(app, wanted.feed, image, tag).await?;
     let project = &wanted.project.name;
-    if let Some(row) = app.store.release(project, tag).await.map_err(later)? {
+    let counted = wanted.project.version.is_some();
+    if !counted && let Some(row) = app.store.release(project, tag).await.map_err(later)? {
         return Err(Decision::Ignored(differs(&row.snapshot, &wanted.packages, tag, &digest)));
     }
     let body = CreateRelease {
         packages: wanted.packages.iter().map(|name| ((*name).clone(), tag.to_owned())).collect::<BTreeMap<_, _>>(),
         channel: Some(channel.name.clone()),
-        version: Some(tag.to_owned()),
+        version: (!counted).then(|| tag.to_owned()),
         notes: None,
     };
     let actor = Actor::Trigger { name: "push".to_owned() };
     match operations::releases::create(app, project, body, actor).await {
-        Ok(_) => Ok(()),
+        Ok(release) => Ok(release.version),
         Err(problem) if problem.status() >= 500 => Err(later(problem)),
         Err(problem) => Err(Decision::Ignored(problem.detail().to_owned())),
     }

@@ -36,6 +36,9 @@ pub struct CreateDeployment {
     /// Start in spite of freezes that the person may ignore, for this reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ignore_freeze: Option<String>,
+    /// Values of variables that have a `prompt`, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<String, String>,
 }
 
 impl CreateDeployment {
@@ -49,6 +52,7 @@ impl CreateDeployment {
             at: None,
             guided_failure: false,
             ignore_freeze: None,
+            variables: BTreeMap::new(),
         }
     }
 }

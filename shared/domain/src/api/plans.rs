@@ -56,6 +56,12 @@ pub struct PreviewedStep {
     pub needs: Vec<StepName>,
     /// After what it runs.
     pub result: ResultCondition,
+    /// And where this template comes out true.
+    #[serde(default, rename = "if", skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
+    /// Why it will be left out whatever happens before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
     /// The people who are asked: by an approval, or about its canary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asks: Option<Asks>,
@@ -85,6 +91,9 @@ pub struct PreviewedTask {
     pub target: TargetName,
     /// Compared with what the step did there last.
     pub change: TaskChange,
+    /// Why it will be left out whatever happens before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
     /// The deployment that did it; none if it never succeeded there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compared_with: Option<DeploymentId>,

@@ -169,7 +169,14 @@ fn check_variable(variable: &Variable) -> Vec<String> {
     }
     match (&variable.value, &variable.secret) {
         (Some(_), Some(_)) => messages.push("has both `value` and `secret`: keep one".to_owned()),
-        (None, None) => messages.push("has neither `value` nor `secret`: give it one".to_owned()),
+        (None, Some(_)) if variable.prompt.is_some() => messages.push(
+            "has `prompt` and `secret`: what is given with a deployment can be read in it; change the secret with \
+             `slipway secret set`, or take `prompt` out"
+                .to_owned(),
+        ),
+        (None, None) if variable.prompt.is_none() => {
+            messages.push("has neither `value` nor `secret`: give it one".to_owned());
+        }
         _ => {}
     }
     messages

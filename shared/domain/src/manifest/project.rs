@@ -26,6 +26,9 @@ pub struct Project {
     /// What makes releases without a person.
     #[serde(default)]
     pub triggers: Vec<Trigger>,
+    /// The version of a release for which none is said, a template; the tag of the first package without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// Sets of variables that it includes; its own variables go before theirs.
     #[serde(default, rename = "variable-sets", skip_serializing_if = "Vec::is_empty")]
     pub variable_sets: Vec<VariableSetName>,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::IntoDeserializer as _};
 
 use super::Rolling;
 use crate::{
@@ -29,6 +29,8 @@ pub struct Step {
     pub timeout: Option<Span>,
     /// Whether it runs at all.
     pub when: When,
+    /// Whether nobody may skip it.
+    pub required: bool,
     /// What it does.
     pub action: Action,
 }
@@ -87,6 +89,8 @@ struct StepFields {
     timeout: Option<Span>,
     #[serde(default, skip_serializing_if = "When::is_default")]
     when: When,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    required: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     docker_run: Option<DockerRun>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -142,6 +146,7 @@ impl TryFrom<StepFields> for Step {
             retry: f.retry,
             timeout: f.timeout,
             when: f.when,
+            required: f.required,
             action,
         })
     }
@@ -157,6 +162,7 @@ impl From<Step> for StepFields {
             retry: step.retry,
             timeout: step.timeout,
             when: step.when,
+            required: step.required,
             docker_run: None,
             docker_job: None,
             sql: None,
@@ -203,7 +209,7 @@ fn default_backoff() -> Span {
 
 /// Whether a step runs.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "WhenFields")]
 pub struct When {
     /// Only in these environments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -212,8 +218,60 @@ pub struct When {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<Vec<ChannelName>>,
     /// Depending on what came before.
-    #[serde(default)]
     pub result: ResultCondition,
+    /// And only where this template comes out true: asked per target when it is the step's turn.
+    #[serde(default, rename = "if", skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
+}
+
+/// The form in which it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WhenFields {
+    #[serde(default)]
+    environments: Option<Vec<EnvironmentName>>,
+    #[serde(default)]
+    channels: Option<Vec<ChannelName>>,
+    #[serde(default)]
+    result: WrittenResult,
+    #[serde(default, rename = "if")]
+    condition: Option<String>,
+}
+
+/// `result` as it is written: a word, or a condition in its place.
+#[derive(Default)]
+enum WrittenResult {
+    #[default]
+    Default,
+    Word(ResultCondition),
+    Expression(String),
+}
+
+impl<'de> Deserialize<'de> for WrittenResult {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.contains("#{") {
+            return Ok(Self::Expression(text));
+        }
+        ResultCondition::deserialize(text.into_deserializer()).map(Self::Word)
+    }
+}
+
+impl TryFrom<WhenFields> for When {
+    type Error = String;
+
+    fn try_from(fields: WhenFields) -> Result<Self, String> {
+        let WhenFields { environments, channels, result, condition } = fields;
+        let (result, condition) = match (result, condition) {
+            (WrittenResult::Default, condition) => (ResultCondition::default(), condition),
+            (WrittenResult::Word(word), condition) => (word, condition),
+            (WrittenResult::Expression(text), None) => (ResultCondition::default(), Some(text)),
+            (WrittenResult::Expression(_), Some(_)) => {
+                return Err("`when` has a condition both in `result` and in `if`: keep the one in `if`".to_owned());
+            }
+        };
+        Ok(Self { environments, channels, result, condition })
+    }
 }
 
 impl When {
@@ -253,9 +311,56 @@ pub struct DockerRun {
     /// Command, instead of the image's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<Vec<String>>,
+    /// Files that are put into it before it starts, by absolute path.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub files: IndexMap<String, File>,
+    /// Files `/run/secrets/NAME` that only the container's user can read, by name.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub secrets: IndexMap<String, String>,
     /// When it counts as good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,
+}
+
+/// A file: its text, or the text with a mode.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum File {
+    /// The text.
+    Text(String),
+    /// With a mode.
+    With(FileOptions),
+}
+
+/// A file with more to say about it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileOptions {
+    /// The text.
+    pub text: String,
+    /// Who may read, write and execute it, in octal, such as `"0440"`.
+    pub mode: String,
+}
+
+impl File {
+    /// Mode of a file that says none: everybody reads it.
+    pub const MODE: u32 = 0o444;
+
+    /// The text.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Text(text) => text,
+            Self::With(options) => &options.text,
+        }
+    }
+
+    /// The mode; none if what is written is none.
+    pub fn mode(&self) -> Option<u32> {
+        match self {
+            Self::Text(_) => Some(Self::MODE),
+            Self::With(options) => u32::from_str_radix(&options.mode, 8).ok().filter(|mode| *mode <= 0o777),
+        }
+    }
 }
 
 /// When a container counts as good. Without a probe: the image's HEALTHCHECK if there is one, else that it runs.
@@ -319,6 +424,9 @@ pub struct TcpProbe {
 pub struct DockerJob {
     /// The image.
     pub package: PackageName,
+    /// Files that are put into it before it starts, by absolute path.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub files: IndexMap<String, File>,
     /// Command, instead of the image's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<Vec<String>>,

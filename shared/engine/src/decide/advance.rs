@@ -13,7 +13,9 @@ use slipway_domain::{
 
 use super::{Promised, delta, time_is_up};
 use crate::{
+    condition,
     deployment::{Deployment, Progress, StepRun, Task, TaskState},
+    gate::GateState,
     ready::{self, Readiness},
     state::{Denied, State},
 };
@@ -39,66 +41,123 @@ pub(super) fn advance(
         let timeout = deployment.request.timeout.unwrap_or(Span::secs(0));
         return vec![PlanEvent::CancelRequested { reason: format!("its time-out of {timeout} passed") }];
     }
-    let mut events = Vec::new();
-    let mut grants = Vec::new();
-    let mut slots: HashMap<&TargetName, u32> = HashMap::new();
-    let promised = |target: &TargetName| promised.get(target).copied().unwrap_or_default();
-    for (i, run) in progress.steps.iter().enumerate() {
-        if run.is_settled() {
-            continue;
+    let mut turn = Turn::new(state, deployment, progress, now, promised);
+    for (i, run) in progress.steps.iter().enumerate().filter(|(_, run)| !run.is_settled()) {
+        turn.step(i, run);
+    }
+    turn.events
+        .into_iter()
+        .chain((!turn.grants.is_empty()).then_some(PlanEvent::Granted { tasks: turn.grants }))
+        .collect()
+}
+
+/// What is written in one go.
+struct Turn<'a> {
+    state: &'a State,
+    deployment: &'a Deployment,
+    progress: &'a Progress,
+    now: DateTime<Utc>,
+    promised: &'a Promised,
+    /// Slots that are given away, by this turn too.
+    slots: HashMap<&'a TargetName, u32>,
+    events: Vec<PlanEvent>,
+    grants: Vec<TaskKey>,
+}
+
+impl<'a> Turn<'a> {
+    fn new(
+        state: &'a State,
+        deployment: &'a Deployment,
+        progress: &'a Progress,
+        now: DateTime<Utc>,
+        promised: &'a Promised,
+    ) -> Self {
+        let (slots, events, grants) = Default::default();
+        Self { state, deployment, progress, now, promised, slots, events, grants }
+    }
+
+    fn step(&mut self, i: usize, run: &'a StepRun) {
+        let (deployment, step) = (self.deployment, &self.progress.plan.steps[i].step);
+        if deployment.is_running() && ready::may_announce(self.progress, i) {
+            self.grants.push(TaskKey::new(step.name.clone(), TargetName::notifier()));
         }
-        let step = &progress.plan.steps[i].step;
-        if deployment.is_running() && ready::may_announce(progress, i) {
-            grants.push(TaskKey::new(step.name.clone(), TargetName::notifier()));
-        }
-        taken_back(deployment, step, run, &mut events);
+        taken_back(deployment, step, run, &mut self.events);
         for task in run.under_way().filter(|t| t.restoring.is_some()) {
-            let key = TaskKey::new(step.name.clone(), task.target.clone());
-            let taken = slots.entry(&task.target).or_insert_with_key(|target| promised(target));
-            if state.may_grant(deployment, &key, now, 0, *taken).is_ok() {
-                *taken += 1;
-                grants.push(key);
+            if self.may_grant(step, task, 0).is_ok() {
+                self.grant(step, task);
             }
         }
-        match ready::readiness(deployment, progress, i) {
+        match ready::readiness(deployment, self.progress, i) {
             Readiness::Waiting => {}
             Readiness::Skip(reason) => {
                 if run.pending().chain(run.under_way()).any(skippable) || run.gate.is_some() {
-                    events.push(PlanEvent::StepSkipped { step: step.name.clone(), target: None, reason });
+                    self.skip(step, None, reason);
                 }
             }
             Readiness::Run => {
-                retries(deployment, step, run, |task| task.restoring.is_none(), &mut events);
-                if let Some(reason) = run.rollout.stopped(&run.counts, ready::tolerated(step), now)
-                    && step.rolling.is_some()
-                    && run.pending().next().is_some()
-                {
-                    events.push(PlanEvent::StepSkipped { step: step.name.clone(), target: None, reason });
-                    continue;
-                }
-                let mut places = 0;
-                let again = |t: &&Task| t.restoring.is_none() && matches!(t.state, TaskState::RetryAt(..));
-                for task in run.under_way().filter(again).chain(run.pending()) {
-                    let key = TaskKey::new(step.name.clone(), task.target.clone());
-                    let taken = slots.entry(&task.target).or_insert_with_key(|target| promised(target));
-                    match state.may_grant(deployment, &key, now, places, *taken) {
-                        Ok(()) => {
-                            *taken += 1;
-                            places += usize::from(task.state == TaskState::Pending);
-                            grants.push(key);
-                        }
-                        // Nor may those that come after it.
-                        Err(Denied::Window | Denied::Rollout(_)) => break,
-                        Err(_) => {}
-                    }
+                retries(deployment, step, run, |task| task.restoring.is_none(), &mut self.events);
+                match self.goes_no_further(i, run) {
+                    Some(reason) => self.skip(step, None, reason),
+                    None => self.targets(i, run),
                 }
             }
         }
     }
-    if !grants.is_empty() {
-        events.push(PlanEvent::Granted { tasks: grants });
+
+    /// Why a step whose turn has come is left out, or what is left of it.
+    fn goes_no_further(&self, i: usize, run: &StepRun) -> Option<String> {
+        let step = &self.progress.plan.steps[i].step;
+        let stopped = run.rollout.stopped(&run.counts, ready::tolerated(step), self.now);
+        let rest = step.rolling.is_some() && run.pending().next().is_some();
+        stopped.filter(|_| rest).or_else(|| {
+            let may_ask = self.deployment.is_running() && self.deployment.pause.is_none();
+            run.gate.as_ref().filter(|gate| may_ask && gate.state == GateState::Closed)?;
+            condition::leaves_out(self.deployment, self.progress, i, &TargetName::notifier())
+        })
     }
-    events
+
+    /// Grants what there is room for, or leaves it out.
+    fn targets(&mut self, i: usize, run: &'a StepRun) {
+        let step = &self.progress.plan.steps[i].step;
+        let again = |t: &&Task| t.restoring.is_none() && matches!(t.state, TaskState::RetryAt(..));
+        let mut places = 0;
+        for task in run.under_way().filter(again).chain(run.pending()) {
+            let pending = task.state == TaskState::Pending;
+            match self.may_grant(step, task, places) {
+                Ok(()) => match self.left_out(i, task) {
+                    Some(reason) => self.skip(step, Some(task.target.clone()), reason),
+                    None => {
+                        places += usize::from(pending);
+                        self.grant(step, task);
+                    }
+                },
+                // Nor may those that come after it.
+                Err(Denied::Window | Denied::Rollout(_)) => break,
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Why the step's condition leaves out a task that did not begin.
+    fn left_out(&self, i: usize, task: &Task) -> Option<String> {
+        let target = Some(&task.target).filter(|_| task.state == TaskState::Pending)?;
+        condition::leaves_out(self.deployment, self.progress, i, target)
+    }
+
+    fn may_grant(&mut self, step: &Step, task: &'a Task, places: usize) -> Result<(), Denied> {
+        let key = TaskKey::new(step.name.clone(), task.target.clone());
+        let taken = *self.slots.entry(&task.target).or_insert_with_key(|t| self.promised.get(*t).copied().unwrap_or(0));
+        self.state.may_grant(self.deployment, &key, self.now, places, taken)
+    }
+
+    fn grant(&mut self, step: &Step, task: &'a Task) {
+        *self.slots.entry(&task.target).or_default() += 1;
+        self.grants.push(TaskKey::new(step.name.clone(), task.target.clone()));
+    }
+
+    fn skip(&mut self, step: &Step, target: Option<TargetName>, reason: String) {
+        self.events.push(PlanEvent::StepSkipped { step: step.name.clone(), target, reason });
+    }
 }
 
 fn skippable(task: &Task) -> bool {

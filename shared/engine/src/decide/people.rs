@@ -1,10 +1,14 @@
 //! What people are asked, and what they said: approvals, and guidance at failed tasks.
 
 use chrono::{DateTime, Utc};
-use slipway_domain::event::{Address, GateEvent, GateScope};
+use slipway_domain::{
+    event::{Address, GateEvent, GateScope},
+    name::TargetName,
+};
 
 use super::{Decision, Events, News, concerned, delta};
 use crate::{
+    condition,
     deployment::{Deployment, Progress, TaskState, rollout::approval},
     gate::{GateState, Rule},
     ready::{self, Readiness},
@@ -23,8 +27,11 @@ pub(super) fn gates(deployment: &Deployment, progress: &Progress, now: DateTime<
         let free = its_turn && deployment.is_running();
         let may_open =
             free && deployment.pause.is_none() && ready::readiness(deployment, progress, i) == Readiness::Run;
+        // A gate that its condition leaves out is skipped instead; a canary's look has no condition of its own.
+        let left_out =
+            || run.gate.is_some() && condition::leaves_out(deployment, progress, i, &TargetName::notifier()).is_some();
         let event = match &gate.state {
-            GateState::Closed if may_open => {
+            GateState::Closed if may_open && !left_out() => {
                 GateEvent::Opened { plan_digest: progress.digest.clone(), expires: now + delta(rule.timeout) }
             }
             GateState::Open { .. } => match gate.decision(&rule, now) {

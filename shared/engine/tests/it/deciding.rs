@@ -369,6 +369,11 @@ fn skipped_steps_are_not_planned_and_unknown_ones_are_a_problem() {
     let (mut world, id) = World::with(unknown);
     world.settle();
     assert!(world.end(id).starts_with("rejected: step `zz` can not be skipped"), "{}", world.end(id));
+    let mut required = request("z", &CHAIN.replace("a, wait", "a, required: true, wait"), targets(1, 1));
+    required.skip = vec!["a".parse().unwrap()];
+    let (mut world, id) = World::with(required);
+    world.settle();
+    assert_eq!(world.end(id), "rejected: step `a` can not be skipped: it says `required: true`");
 }
 
 #[test]

@@ -90,6 +90,7 @@ pub fn request(name: &str, body: &str, targets: Vec<TargetSnapshot>) -> Request 
         mode: Default::default(),
         previous: None,
         retries: None,
+        values: BTreeMap::new(),
     }
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics says what is wrong")]
 
 mod compiling;
+mod conditions;
 mod damage;
 mod deciding;
 mod demo;

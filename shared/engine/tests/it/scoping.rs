@@ -83,6 +83,7 @@ fn variable(rng: &mut StdRng, i: usize, own: bool) -> Variable {
         name: "V".into(),
         value: Some(format!("v{i}")),
         secret: None,
+        prompt: None,
         scope: Scope {
             environment: some(rng, &["test", "live"]),
             target: some(rng, &["t1", "t2"]),

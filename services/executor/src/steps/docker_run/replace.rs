@@ -15,7 +15,13 @@ use crate::{
         image::LocalImage,
         labels::{self, Identity},
     },
-    steps::{self, own},
+    steps::{
+        self,
+        own::{
+            self,
+            delivery::{self, Delivery},
+        },
+    },
     task::{Stop, Task, failed},
 };
 
@@ -100,6 +106,7 @@ impl<'a> Replacement<'a> {
             name: self.identity.name(&self.work.name),
             image: &self.work.image,
             local: image,
+            delivery: Delivery { files: Some(&self.work.files), secrets: Some(&self.work.secrets) },
         };
         let id = own::create(self.task, &self.engine, plan, || super::blueprint(self.task, self.work)).await?;
         if self.shares_fixed_port() {
@@ -151,7 +158,7 @@ impl<'a> Replacement<'a> {
             self.engine.remove(&old.id).await?;
             self.task.held.say(format!("removed the old container {}", old.name));
         }
-        Ok(())
+        delivery::sweep(self.task, &self.engine, &self.identity).await
     }
 
     /// Back to how it was. Gives what the attempt ends with.
@@ -198,6 +205,7 @@ impl<'a> Replacement<'a> {
                 own::remove(self.task, &self.engine, &seen).await?;
             }
         }
+        delivery::sweep(self.task, &self.engine, &self.identity).await?;
         let mut back = String::new();
         for id in &self.serving {
             let Some(old) = self.engine.inspect(id).await? else { continue };

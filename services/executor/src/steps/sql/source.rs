@@ -74,10 +74,12 @@ async fn from_image(
             command: Some(vec!["/never-started".to_owned()]),
             ports: Vec::new(),
             labels: labels(&identity, image, path),
+            secrets: None,
         })
     };
     let name = identity.name(&format!("{}-files", identity.task.step));
-    let plan = own::Plan { identity: &identity, name, image, local: &local };
+    let delivery = own::delivery::Delivery::default();
+    let plan = own::Plan { identity: &identity, name, image, local: &local, delivery };
     let id = own::create(task, &engine, plan, blueprint).await?;
     let found = task.interruptible(engine.files(&id, path, ENDING)).await;
     task.effect_regardless("remove the container that the files came from").await?;

@@ -47,7 +47,8 @@ fn ask(release: &mut ReleaseSnapshot, current: &str) -> Result<(), Problem> {
     let first = |step: &&mut Step| step.needs.is_empty() && step.when.result == ResultCondition::Success;
     release.steps.iter_mut().filter(first).for_each(|step| step.needs.push(name.clone()));
     let instructions = format!("{} is older than {current}, which is there now", release.version);
-    let step = serde_json::from_value(json!({"name": name, "approval": {"instructions": instructions}}));
+    let step =
+        serde_json::from_value(json!({"name": name, "required": true, "approval": {"instructions": instructions}}));
     let step: Step = step.expect("invariant: an approval with instructions is a step");
     release.steps.insert(0, step);
     Ok(())
@@ -89,6 +90,7 @@ mod tests {
             .iter()
             .map(|step| (step.name.as_str(), step.needs.iter().map(|n| n.as_str()).collect()))
             .collect();
+        assert!(same.steps[0].required, "whoever asks can not skip it");
         assert_eq!(needs, [(STEP, vec![]), ("a", vec![STEP]), ("b", vec!["a"]), ("tell", vec![])]);
     }
 }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use indexmap::IndexMap;
+
 use super::{Finding, check_variable};
 use crate::{
-    manifest::{Action, DEFAULT_TIMEOUT, Health, OnFailure, Project, Sql, Step},
+    manifest::{Action, DEFAULT_TIMEOUT, File, Health, OnFailure, Project, Sql, Step},
     name::{PackageName, StepName},
     text::did_you_mean,
 };
@@ -153,18 +155,59 @@ fn check_options(step: &Step, messages: &mut Vec<String>) {
     if step.when.channels.as_ref().is_some_and(Vec::is_empty) {
         messages.push("`when.channels` is empty: the step would never happen".to_owned());
     }
+    if let Some(text) = step.when.condition.as_ref().filter(|text| !text.contains("#{")) {
+        messages.push(format!(
+            "`when.if: {text}` is a plain text, so it is always the same: write what it depends on as \
+             \"#{{…}}\", such as \"#{{ Target != 'web-03' }}\""
+        ));
+    }
     if step.when.environments.as_ref().is_some_and(Vec::is_empty) {
         messages.push("`when.environments` is empty: the step would never happen".to_owned());
     }
+}
+
+/// What files are put into has to be told from what they replace.
+fn check_files(files: &IndexMap<String, File>, messages: &mut Vec<String>) {
+    for (path, file) in files {
+        let parts = || path.split('/').skip(1);
+        if !path.starts_with('/') || parts().any(|part| matches!(part, "" | "." | "..")) {
+            messages.push(format!(
+                "`files`: `{path}` is no path of a file: write all of it, such as /etc/shop/settings.json"
+            ));
+        } else if path.starts_with(SECRETS_FOLDER) {
+            messages
+                .push(format!("`files`: `{path}` lies where `secrets` are: write the name under `secrets` instead"));
+        }
+        if file.mode().is_none() {
+            messages.push(format!("`files`: the mode of `{path}` is none: write it in octal, such as \"0440\""));
+        }
+    }
+}
+
+/// Where a container finds its secrets.
+const SECRETS_FOLDER: &str = "/run/secrets/";
+
+fn is_file_name(name: &str) -> bool {
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    !matches!(name, "" | "." | "..") && name.chars().all(good)
 }
 
 fn check_action(project: &Project, step: &Step, messages: &mut Vec<String>) {
     let package = match &step.action {
         Action::DockerRun(run) => {
             check_health(run.health.as_ref(), messages);
+            check_files(&run.files, messages);
+            for name in run.secrets.keys().filter(|name| !is_file_name(name)) {
+                messages.push(format!(
+                    "`secrets`: `{name}` can not be a file in /run/secrets: use letters, digits, `.`, `-` and `_`"
+                ));
+            }
             Some(&run.package)
         }
-        Action::DockerJob(job) => Some(&job.package),
+        Action::DockerJob(job) => {
+            check_files(&job.files, messages);
+            Some(&job.package)
+        }
         Action::Sql(sql) => {
             check_sql(sql, messages);
             sql.package.as_ref()

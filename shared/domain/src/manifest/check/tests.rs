@@ -91,6 +91,26 @@ fn options_of_a_step_fit_its_kind() {
 }
 
 #[test]
+fn a_condition_is_a_template_and_written_once() {
+    steps("  - {name: a, wait: 1s, when: {result: \"#{Target != 'x'}\"}}", &[]);
+    steps(
+        "  - {name: a, wait: 1s, when: {if: always}}",
+        &[
+            "line 6: step `a`: `when.if: always` is a plain text, so it is always the same: write what it depends on as \
+           \"#{…}\", such as \"#{ Target != 'web-03' }\"",
+        ],
+    );
+    let twice =
+        "kind: Project\nname: p\nlifecycle: l\nsteps:\n  - {name: a, wait: 1s, when: {result: '#{A}', if: '#{B}'}}\n";
+    text(twice, &["line 5: `when` has a condition both in `result` and in `if`: keep the one in `if`"]);
+    let word = "kind: Project\nname: p\nlifecycle: l\nsteps:\n  - {name: a, wait: 1s, when: {result: sucess}}\n";
+    text(
+        word,
+        &["line 5: `sucess` is not known here (did you mean `success`?); write one of success, failure, always"],
+    );
+}
+
+#[test]
 fn a_step_does_not_wait_longer_than_it_may_take() {
     steps("  - {name: a, wait: 10m}\n  - {name: b, timeout: 2h, wait: 1h}", &[]);
     steps(

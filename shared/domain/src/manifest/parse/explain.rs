@@ -84,6 +84,7 @@ fn untagged(name: &str) -> &'static str {
             "expected the name of an environment, or {name: NAME, automatic: true} with no other keys"
         }
         "Member" => "expected the name of a person, or {name: NAME, slack: ID} with no other keys",
+        "File" => "expected the text of the file, or {text: TEXT, mode: \"0440\"} with no other keys",
         "OneOrMany" => "expected a name or a list of names (a-z, 0-9 and `-`)",
         _ => "this is none of the forms that may stand here",
     }

@@ -69,13 +69,13 @@ fn unknown_words_are_told_with_line_and_the_nearest_known_one() {
     check(
         "kind: Project\nname: shop\nlifecycle: standard\npackages: {web: {feed: local, image: shop/web}}\nsteps:\n  - name: web\n    docker-run:\n      package: web\n      prots: [\"80\"]\n",
         &[
-            "line 9: unknown key `prots` (did you mean `ports`?); known here: package, name, env, ports, command, health",
+            "line 9: unknown key `prots` (did you mean `ports`?); known here: package, name, env, ports, command, files, secrets, health",
         ],
     );
     check(
         "kind: Project\nname: shop\nlifecycle: standard\nsteps:\n  - name: web\n    docker-rum: {package: web}\n",
         &["line 6: unknown key `docker-rum` (did you mean `docker-run`?); known here: name, needs, targets, rolling, \
-           retry, timeout, when, docker-run, docker-job, sql, approval, slack, wait, demo"],
+           retry, timeout, when, required, docker-run, docker-job, sql, approval, slack, wait, demo"],
     );
 }
 

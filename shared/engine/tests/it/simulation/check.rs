@@ -218,6 +218,8 @@ impl Facts {
             ResultCondition::Failure if !step.needs.is_empty() => assert!(looks > 0, "{}: nothing failed", key.1),
             _ => {}
         }
+        let here = step.when.condition.as_deref() != Some("#{Target != 'web-02'}") || key.1.target.as_str() != "web-02";
+        assert!(here, "{} was granted though its condition leaves it out", key.1);
         if let Some(rolling) = &step.rolling {
             let run = &progress.steps[i];
             assert!(

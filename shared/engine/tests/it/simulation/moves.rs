@@ -50,7 +50,7 @@ steps:
 const CROWD: &str = "steps:
   - {name: web, targets: {role: web}, wait: 0s, timeout: 30s}
   - {name: warm, targets: {role: web}, wait: 0s, timeout: 30s}
-  - {name: also, targets: {role: web}, rolling: {window: 2}, wait: 0s, timeout: 30s}
+  - {name: also, targets: {role: web}, rolling: {window: 2}, wait: 0s, timeout: 30s, when: {if: \"#{Target != 'web-02'}\"}}
   - {name: join, needs: [web, warm, also], wait: 0s}";
 
 /// A deployment that is asked for.
