@@ -13,7 +13,7 @@ use slipway_domain::{
     duration::Span,
     event::{Address, GateEvent, Outcome, PlanEvent, TaskEvent},
     id::DeploymentId,
-    manifest::{Action, Step},
+    manifest::Step,
     name::{HolderName, NOTIFIER, TargetName},
 };
 use uuid::Uuid;
@@ -211,7 +211,7 @@ pub fn wake_about(state: &State, id: DeploymentId, news: &News) -> Option<DateTi
 
 /// What to write when a holder is gone: its leases end. `alive` is the boot that it runs in now, if any.
 pub fn expire(state: &State, holder: &HolderName, alive: Option<Uuid>, reason: &str) -> Vec<Decision> {
-    expire_of(state, holder, alive, reason, |_, _| true)
+    expire_of(state, holder, alive, reason, |_| true)
 }
 
 /// What to write when a holder's connection is gone, which proves less than silence for the whole lease: the leases end
@@ -220,14 +220,10 @@ pub fn expire_adoptable(state: &State, holder: &HolderName, reason: &str) -> Vec
     expire_of(state, holder, None, reason, is_adoptable)
 }
 
-/// Whether whoever holds the task next finds what the last holder did, and whatever that one still does is harmless. A
-/// message that was posted is not to be found.
-fn is_adoptable(step: &Step, task: &Task) -> bool {
-    let found = match step.action {
-        Action::DockerRun(_) | Action::DockerJob(_) | Action::Sql(_) | Action::Wait(_) | Action::Demo(_) => true,
-        Action::Slack(_) | Action::Approval(_) => false,
-    };
-    found && task.target.as_str() != NOTIFIER
+/// Whether whoever holds the task next finds what the last holder did, and whatever that one still does is harmless: so it
+/// is with all that executors do. A message that was posted is not to be found.
+fn is_adoptable(task: &Task) -> bool {
+    task.target.as_str() != NOTIFIER
 }
 
 fn expire_of(
@@ -235,13 +231,12 @@ fn expire_of(
     holder: &HolderName,
     alive: Option<Uuid>,
     reason: &str,
-    of: impl Fn(&Step, &Task) -> bool,
+    of: impl Fn(&Task) -> bool,
 ) -> Vec<Decision> {
     let mut decisions = Vec::new();
     for (id, key) in state.held_by(holder) {
-        let progress = state.get(*id).and_then(|d| d.progress.as_ref());
-        let Some((progress, i)) = progress.and_then(|p| Some((p, p.position(&key.step)?))) else { continue };
-        let Some(task) = progress.task(key).filter(|task| of(&progress.plan.steps[i].step, task)) else { continue };
+        let task = state.get(*id).and_then(|d| d.progress.as_ref()?.task(key));
+        let Some(task) = task.filter(|task| of(task)) else { continue };
         let TaskState::Running { claim, .. } = &task.state else { continue };
         if alive == Some(claim.boot) {
             continue;

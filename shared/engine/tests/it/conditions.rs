@@ -5,7 +5,11 @@ use slipway_domain::{
     id::{DeploymentId, TaskKey},
     order::Outputs,
 };
-use slipway_engine::{compile::compile, deployment::TaskState, order::doorbell};
+use slipway_engine::{
+    compile::compile,
+    deployment::{StepRun, TaskState},
+    order::doorbell,
+};
 
 use crate::{
     fixture::{person, request, targets},
@@ -28,6 +32,12 @@ fn left_out(world: &World, id: DeploymentId, step: &str, target: &str) -> String
         TaskState::Skipped(reason) => reason.clone(),
         other => panic!("{other:?}"),
     }
+}
+
+/// The step `ask`.
+fn ask(world: &World, id: DeploymentId) -> &StepRun {
+    let progress = world.state.get(id).unwrap().progress.as_ref().unwrap();
+    &progress.steps[progress.position(&"ask".parse().unwrap()).unwrap()]
 }
 
 #[test]
@@ -80,6 +90,7 @@ fn people_are_not_asked_where_the_condition_leaves_the_approval_out() {
     skipped.settle();
     gives(&mut skipped, id, "a@worker", "risk", "high".into());
     assert_eq!(skipped.due(id), ["b@worker"]);
+    assert_eq!(ask(&skipped, id).any_gate().and_then(|gate| gate.opened()), None, "nobody was asked in between");
     assert!(skipped.void.is_empty(), "{:?}", skipped.void);
 }
 
@@ -91,7 +102,7 @@ fn nothing_is_left_out_during_a_pause() {
     world.plan(id, person("ana"), PlanEvent::Paused { reason: "lunch".to_owned() });
     world.succeed(id, "a@worker");
     assert!(world.due(id).is_empty());
-    assert_eq!(world.end(id), "paused");
+    assert_eq!((world.end(id).as_str(), &ask(&world, id).skipped), ("paused", &None));
     world.plan(id, person("ana"), PlanEvent::Resumed);
     assert_eq!(world.end(id), "succeeded");
 }

@@ -76,6 +76,17 @@ fn another_attempt_waits_for_a_word_of_its_own() {
 }
 
 #[test]
+fn what_is_said_between_two_attempts_counts_for_neither() {
+    let (mut world, id) = begin("{name: a, demo: {}, retry: {attempts: 2, backoff: 1s}}");
+    world.fail(id, "a@worker", 1);
+    tell(&mut world, id, true);
+    world.log.seconds = 5;
+    world.settle();
+    world.claim(id, "a@worker", 2);
+    assert_eq!(heard(&world, id), Vec::<bool>::new());
+}
+
+#[test]
 fn what_is_said_of_a_task_that_is_over_changes_nothing_and_only_people_say_it() {
     let (mut world, id) = begin("{name: a, demo: {}}\n  - {name: b, needs: [a], wait: 0s}");
     world.succeed(id, "a@worker");

@@ -75,7 +75,8 @@ fn a_start_beyond_a_limit_is_void_for_everybody() {
     let (first, second) = (of("p1", "production", "1"), of("p2", "production", "1"));
     let (first, second) = (world.log.request(first), world.log.request(second));
     world.settle();
-    world.plan(second, planner(), PlanEvent::Started { policy: 0 });
+    let policy = world.state.policy_seq();
+    world.plan(second, planner(), PlanEvent::Started { policy });
     assert_eq!(status(&world, &[first, second]), "running queued");
 }
 

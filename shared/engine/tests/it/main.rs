@@ -12,6 +12,7 @@ mod freezing;
 mod golden;
 mod limits;
 mod mutants;
+mod ranges;
 mod retention;
 mod rolling;
 mod scoping;

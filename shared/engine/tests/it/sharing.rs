@@ -61,6 +61,23 @@ fn a_paused_deployment_does_not_start() {
 }
 
 #[test]
+fn who_waits_for_a_slot_of_a_target_is_looked_at_when_one_is_free() {
+    let steps = "steps:\n  - {name: a, targets: {role: web}, wait: 0s}";
+    let (mut world, first) = World::with(request("1", steps, targets(1, 1)));
+    let mut other = request("2", steps, targets(1, 1));
+    other.release.project = "till".parse().unwrap();
+    let second = world.log.request(other);
+    assert_eq!(world.due(first), ["a@web-01"]);
+    assert!(world.due(second).is_empty(), "the target runs one task at a time");
+    world.claim(first, "a@web-01", 1);
+    let (address, end) = (Address::Task(first, key("a@web-01")), TaskEvent::Succeeded { outputs: Default::default() });
+    world.log.append(&address, world.log.head(&address), Events::Task(vec![end]), holder("e", 1)).unwrap();
+    let applied = world.state.apply(world.log.entries.last().unwrap());
+    assert!(applied.touched.contains(&second), "{:?}", applied.touched);
+    assert_eq!(world.due(second), ["a@web-01"]);
+}
+
+#[test]
 fn a_grant_of_what_runs_or_is_over_is_void() {
     let (mut world, id) =
         World::with(request("x", "steps:\n  - {name: a, wait: 0s}\n  - {name: b, wait: 0s}", targets(1, 1)));

@@ -1,12 +1,14 @@
 //! A deployment gives its lane back while people are asked at a gate that does not block.
 
 use slipway_domain::{
-    event::{PlanEvent, Verdict},
+    event::{Address, PlanEvent, Verdict},
     id::DeploymentId,
     manifest::Queue,
     policy::Policy,
     release::Request,
 };
+
+use slipway_engine::decide::Events;
 
 use crate::{
     fixture::{person, request, targets},
@@ -83,6 +85,11 @@ fn of_two_that_wait_for_the_lane_the_older_one_goes_first() {
     assert_eq!(ends(&world, &[first, second, third]), "running waiting-for-person queued");
 }
 
+/// A planner writes what it should not, and nobody has decided anything since.
+fn says_that_it_yields(world: &mut World, id: DeploymentId) {
+    world.raw(&Address::Plan(id), planner(), Events::Plan(vec![PlanEvent::Yielded]));
+}
+
 #[test]
 fn a_gate_that_blocks_keeps_the_lane() {
     let blocking = request("1", &ASIDE.replace(", blocks: false", ""), targets(1, 1));
@@ -91,8 +98,9 @@ fn a_gate_that_blocks_keeps_the_lane() {
     let second = world.log.request(of("2"));
     world.settle();
     assert_eq!(ends(&world, &[first, second]), "waiting-for-person queued");
-    world.plan(first, planner(), PlanEvent::Yielded);
-    assert_eq!(ends(&world, &[first, second]), "waiting-for-person queued", "a word of a planner changes nothing");
+    says_that_it_yields(&mut world, first);
+    assert!(world.state.get(first).unwrap().yielded.is_none(), "a word of a planner changes nothing");
+    assert_eq!(ends(&world, &[first, second]), "waiting-for-person queued");
 }
 
 #[test]
@@ -101,7 +109,7 @@ fn a_deployment_keeps_its_lane_as_long_as_anything_else_of_it_goes_on() {
     let (mut world, first) = World::with(request("1", &more, targets(1, 1)));
     world.settle();
     world.succeed(first, "a@worker");
-    world.plan(first, planner(), PlanEvent::Yielded);
+    says_that_it_yields(&mut world, first);
     assert!(world.state.get(first).unwrap().yielded.is_none(), "step side is granted");
     world.succeed(first, "side@worker");
     assert!(world.state.get(first).unwrap().yielded.is_some());
