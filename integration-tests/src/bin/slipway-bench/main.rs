@@ -23,7 +23,8 @@ async fn main() -> Result<()> {
         Some("speed") => speed::run().await,
         Some("recovery") => recovery::run().await,
         Some("scale") => scale::run().await,
-        other => bail!("what shall be measured: floor, speed, scale or recovery? Not {other:?}"),
+        Some("cold") => scale::cold().await,
+        other => bail!("what shall be measured: floor, speed, scale, cold or recovery? Not {other:?}"),
     }
 }
 

@@ -66,6 +66,16 @@ pub async fn run() -> Result<()> {
     cold::run(&mut stack, &many.ids).await
 }
 
+/// Only the planner that starts behind a long log.
+pub async fn cold() -> Result<()> {
+    let mut stack = load::stack(Wanted::default(), SLOTS).await?;
+    let projects: Vec<String> = (0..DEPLOYMENTS).map(|n| format!("many-{n}")).collect();
+    load::apply(&stack, &projects.iter().map(|project| load::chain(project, STEPS)).collect::<String>()).await?;
+    load::release(&stack, &projects).await?;
+    let many = measured(&mut stack, &projects, load::NARROW).await?;
+    cold::run(&mut stack, &many.ids).await
+}
+
 /// NATS dies while ten thousand tasks are under way.
 async fn nats_restart(stack: &mut Stack, project: &[String]) -> Result<()> {
     let mut log = Log::follow(stack).await?;
