@@ -53,6 +53,7 @@ async fn a_value_is_asked_for_and_conditions_follow_it_also_when_a_deployment_is
         if view.summary.outcome == Some(Outcome::Failed) { Ok(view) } else { Err(format!("{view:#?}")) }
     })
     .await;
+    assert_eq!(failed.variables.get("Message").map(String::as_str), Some("loud"));
     let warm = statuses(&failed, "warm");
     ensure!(warm.len() == 3, "{warm:?}");
     for (target, status) in warm {
@@ -70,5 +71,33 @@ async fn a_value_is_asked_for_and_conditions_follow_it_also_when_a_deployment_is
     assert_eq!((of("loud"), of("quiet")), (vec![TaskStatus::Succeeded], vec![TaskStatus::Skipped]));
     let ask = over.steps.iter().find(|step| step.name.as_str() == "ask").and_then(|step| step.skipped.clone());
     ensure!(ask.is_some_and(|reason| reason.contains("came out as `false`")), "{over:#?}");
-    rehearsal.judge().await.map(drop)
+    rehearsal.judge().await?;
+
+    let (code, exported) = rehearsal.stack.cli(&rehearsal.stack.admin, &["export"]).await?;
+    ensure!(code == 0 && exported.contains("kind: Project") && exported.contains("What people read"), "{exported}");
+    let file = rehearsal.stack.folder.path().join("export.yml");
+    std::fs::write(&file, exported)?;
+    let file = file.display().to_string();
+    let (code, text) = rehearsal.stack.cli(&rehearsal.stack.admin, &["diff", "-f", &file]).await?;
+    ensure!(code == 0 && text.contains("0 would be created, 0 would be changed"), "{code}: {text}");
+
+    rehearsal.stack.apply("kind: Environment\nname: extra").await?;
+    let apply = ["apply", "--prune", "-f", &file];
+    let (code, text) = rehearsal.stack.cli(&rehearsal.stack.admin, &[&apply[..], &["--dry-run"]].concat()).await?;
+    ensure!(code == 0 && text.contains("- Environment extra") && text.contains("1 would be removed"), "{code}: {text}");
+    let (code, text) = rehearsal.stack.cli(&rehearsal.stack.admin, &apply).await?;
+    ensure!(code == 0 && text.contains("1 removed"), "{code}: {text}");
+    let (code, text) = rehearsal.stack.cli(&rehearsal.stack.admin, &["get", "environment", "extra"]).await?;
+    ensure!(code != 0 && text.contains("there is no Environment `extra`"), "{code}: {text}");
+    let project = format!(
+        "kind: Project\nname: {}\nlifecycle: short\nsteps: [{{name: a, wait: 1s}}]\n",
+        rehearsal.stack.name("alone")
+    );
+    std::fs::write(&file, project)?;
+    let (code, text) = rehearsal.stack.cli(&rehearsal.stack.admin, &apply).await?;
+    ensure!(code == 3 && text.contains("short"), "what it needs would go: {code}: {text}");
+    std::fs::write(&file, "")?;
+    let (code, text) = rehearsal.stack.cli(&rehearsal.stack.admin, &apply).await?;
+    ensure!(code != 0 && text.contains("there are no manifests"), "{code}: {text}");
+    Ok(())
 }

@@ -4,7 +4,9 @@
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use slipway_integration_tests::{chaos::Simulate, log, machine, rehearsal::Rehearsal, settings, stack::Wanted, wait};
+use slipway_integration_tests::{
+    chaos::Simulate, failpoints, log, machine, rehearsal::Rehearsal, settings, stack::Wanted, wait,
+};
 
 const STEPS: &str = "  - {name: job, docker-job: {package: app}}
   - {name: hold, needs: [job], demo: {message: look}}
@@ -53,11 +55,19 @@ async fn copied(from: &Path, to: &Path) -> Result<()> {
 
 /// Runs `slipway-release repair-log` as a person with the operator's key would.
 async fn repair(rehearsal: &Rehearsal, arguments: &[&str]) -> Result<(i32, String)> {
+    repair_until(rehearsal, arguments, "").await
+}
+
+/// The same, which dies at a failpoint.
+async fn repair_until(rehearsal: &Rehearsal, arguments: &[&str], failpoint: &str) -> Result<(i32, String)> {
     let stack = &rehearsal.stack;
     let mut command = tokio::process::Command::new(settings::own("slipway-release"));
     command.arg("repair-log").args(arguments);
     command.env("SLIPWAY_NATS_URL", stack.nats_url()).env("SLIPWAY_NATS_CREDS", stack.seed("operator"));
     command.env("SLIPWAY_DATABASE_URL", format!("sqlite://{}", stack.path("release.db").display()));
+    if !failpoint.is_empty() {
+        command.env(failpoints::VARIABLE, failpoint);
+    }
     let output = machine::output(command).await?;
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     Ok((output.status.code().unwrap_or(-1), text))
@@ -83,13 +93,16 @@ async fn who_saw_more_of_the_log_refuses_an_older_copy_and_the_archive_gives_bac
     rehearsal.stack.restart("release")?;
     refuses(&mut rehearsal, "release").await;
     refuses(&mut rehearsal, "planner").await;
-    let repaired = wait::until("the log can be repaired", || async {
-        let (code, text) = repair(&rehearsal, &[]).await.map_err(|error| format!("{error:#}"))?;
+    let died = wait::until("the log can be repaired", || async {
+        let repaired = repair_until(&rehearsal, &[], "release.moved.before").await;
+        let (code, text) = repaired.map_err(|error| format!("{error:#}"))?;
         // What was said by services that died stands for a while.
         if text.contains("may be alive") { Err(text) } else { Ok((code, text)) }
     })
     .await;
-    ensure!(repaired.0 == 0 && repaired.1.contains("are back in the log"), "{repaired:?}");
+    ensure!(died.0 != 0, "it died when all was back and the log not moved on: {died:?}");
+    let (code, text) = repair(&rehearsal, &[]).await?;
+    ensure!(code == 0 && text.contains("what an interrupted repair had left is done"), "{code}: {text}");
     let (code, text) = repair(&rehearsal, &[]).await?;
     ensure!(code == 0 && text.contains("nothing to repair"), "{code}: {text}");
     for name in SERVICES {

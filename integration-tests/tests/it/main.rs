@@ -21,6 +21,8 @@ mod main_story;
 mod preview;
 mod progression;
 mod rolling_restart;
+mod same_image;
+mod secret_files;
 mod secrets;
 mod sharing;
 mod shutdown;

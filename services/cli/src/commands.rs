@@ -77,8 +77,12 @@ enum Command {
     Diff(manifests::Diff),
     /// Check manifests without a server, all problems at once
     Check(manifests::Check),
+    /// Print the JSON Schema of manifests, for editors
+    Schema,
     /// Show manifests as the server has them
     Get(get::Get),
+    /// Print all manifests, as apply takes them
+    Export(get::Export),
     /// Releases: make, list, show, block, unblock
     #[command(subcommand)]
     Release(release::Release),
@@ -144,7 +148,9 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Apply(args) => args.run(&shared).await,
         Command::Diff(args) => args.run(&shared).await,
         Command::Check(args) => args.run(&shared),
+        Command::Schema => manifests::schema(),
         Command::Get(args) => args.run(&shared).await,
+        Command::Export(args) => args.run(&shared).await,
         Command::Release(args) => args.run(&shared).await,
         Command::Plan(args) => args.run(&shared).await,
         Command::Deploy(args) => args.run(&shared).await,

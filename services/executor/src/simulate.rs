@@ -15,7 +15,8 @@ mod sql;
 
 use std::sync::Arc;
 
-use slipway_domain::order::{Doorbell, Outputs, Work};
+use serde_json::json;
+use slipway_domain::order::{Doorbell, Outputs, PullImages, Work};
 use slipway_worker::{End, Held, Perform};
 
 use self::{
@@ -77,6 +78,7 @@ impl Scene<'_> {
             Work::Demo { message } => return steps::demo::perform(self.task, message.as_deref()).await,
             Work::DockerRun(_) => "docker-run",
             Work::DockerJob(_) => "docker-job",
+            Work::DockerPull(_) => "docker-pull",
             Work::Sql(_) => "sql",
             Work::Slack(_) | Work::Announce(_) => {
                 return Err(wrong_order(
@@ -90,6 +92,7 @@ impl Scene<'_> {
         let result = match &doorbell.order.work {
             Work::DockerRun(work) => docker_run::perform(self, work).await,
             Work::DockerJob(work) => docker_job::perform(self, work).await,
+            Work::DockerPull(work) => self.pull(work).await,
             Work::Sql(work) => sql::perform(self, work).await,
             Work::Wait { .. } | Work::Demo { .. } | Work::Slack(_) | Work::Announce(_) => Ok(Outputs::new()),
         };
@@ -101,6 +104,18 @@ impl Scene<'_> {
         };
         self.note(Entry::End { end: end.to_owned() }).await?;
         result
+    }
+
+    /// Images that come to nothing but time.
+    async fn pull(&self, work: &PullImages) -> Result<Outputs, Stop> {
+        let by = self.by();
+        let part = self.script.part(by.deployment, &by.task, by.attempt);
+        self.task.interruptible(tokio::time::sleep(part.lasts)).await?;
+        if part.fails {
+            return Err(failed("simulated failure: the registry does not answer"));
+        }
+        let names: Vec<_> = work.images.keys().collect();
+        Ok(Outputs::from([("pulled".to_owned(), json!(names)), ("already".to_owned(), json!([]))]))
     }
 
     /// Who writes in this attempt.

@@ -3,6 +3,7 @@
 mod away;
 pub mod demo;
 pub mod docker_job;
+mod docker_pull;
 pub mod docker_run;
 mod own;
 pub mod sql;
@@ -62,6 +63,7 @@ async fn dispatch(task: &Task<'_>, work: &Work) -> Result<Outputs, Stop> {
     match work {
         Work::DockerRun(run) => docker_run::perform(task, run).await,
         Work::DockerJob(job) => docker_job::perform(task, job).await,
+        Work::DockerPull(pull) => docker_pull::perform(task, pull).await,
         Work::Sql(sql) => sql::perform(task, sql).await,
         Work::Wait { span } => wait::perform(task, span.0).await,
         Work::Demo { message } => demo::perform(task, message.as_deref()).await,

@@ -17,7 +17,8 @@ use chacha20poly1305::{
 };
 use rand::RngCore as _;
 use slipway_domain::{name::SecretName, secret::SecretRef};
-use slipway_store::{SealedSecret, Store, StoreError};
+use slipway_service::failpoint;
+use slipway_store::{Audit, SealedSecret, Store, StoreError};
 use zeroize::Zeroizing;
 
 /// The setting that holds the check value.
@@ -39,7 +40,7 @@ pub enum KeyringError {
     },
     /// The key does not open what the database holds.
     #[error(
-        "the master key does not fit the database: its secrets were sealed with another key; bring back the key file that belongs to this database"
+        "the master key does not fit the database: its secrets were sealed with another key; bring back the key file that belongs to this database, or call `slipway-release rotate-master-key` again if it was interrupted"
     )]
     Wrong,
     /// A stored value does not open.
@@ -96,14 +97,55 @@ impl Keyring {
         Ok(Self { cipher })
     }
 
+    /// Seals all secrets of the database with a new key, and puts that one into the file; how many there are, and where
+    /// the old key is kept. Interrupted, it is to be called again.
+    pub async fn rotate(path: &Path, store: &Store, audit: &Audit) -> Result<(usize, PathBuf), KeyringError> {
+        let (new_path, old_path) = (beside(path, "new"), beside(path, "old"));
+        let old = Self::load_only(path)?;
+        let new = Self::load(&new_path)?;
+        let sealed = match old.verify(store).await {
+            Ok(()) => {
+                let reseal = |secret: &SecretRef, sealed: SealedSecret| {
+                    Ok::<_, KeyringError>(new.seal(secret, &old.open(secret, &sealed)?))
+                };
+                failpoint!("release.rotated.before");
+                let sealed = store.reseal_secrets(reseal, (CHECK, &new.check_value()), audit).await?;
+                failpoint!("release.rotated.after");
+                sealed
+            }
+            // It was interrupted just before the files changed places.
+            Err(KeyringError::Wrong) => {
+                new.verify(store).await?;
+                0
+            }
+            Err(error) => return Err(error),
+        };
+        let file = |error: std::io::Error| KeyringError::File { path: path.to_owned(), reason: error.to_string() };
+        std::fs::copy(path, &old_path).map_err(file)?;
+        std::fs::rename(&new_path, path).map_err(file)?;
+        Ok((sealed, old_path))
+    }
+
+    /// Reads the key, which must be there.
+    fn load_only(path: &Path) -> Result<Self, KeyringError> {
+        if path.exists() {
+            return Self::load(path);
+        }
+        Err(KeyringError::File { path: path.to_owned(), reason: "it is not there".to_owned() })
+    }
+
+    /// By which the database knows the key again.
+    fn check_value(&self) -> String {
+        let sealed = self.seal(&check(), CHECK_TEXT);
+        format!("{} {}", sealed.nonce, sealed.ciphertext)
+    }
+
     /// Refuses if the database belongs to another key; a new database is bound to this one.
     async fn verify(&self, store: &Store) -> Result<(), KeyringError> {
-        let check = SecretRef { name: SecretName::new(CHECK).expect("invariant: the name is a slug"), version: 0 };
-        let fresh = self.seal(&check, CHECK_TEXT);
-        let kept = store.setting_or(CHECK, &format!("{} {}", fresh.nonce, fresh.ciphertext)).await?;
+        let kept = store.setting_or(CHECK, &self.check_value()).await?;
         let (nonce, ciphertext) = kept.split_once(' ').ok_or(KeyringError::Wrong)?;
         let sealed = SealedSecret { ciphertext: ciphertext.to_owned(), nonce: nonce.to_owned() };
-        self.open(&check, &sealed).map(|_| ()).map_err(|_| KeyringError::Wrong)
+        self.open(&check(), &sealed).map(|_| ()).map_err(|_| KeyringError::Wrong)
     }
 
     /// Seals a value.
@@ -131,6 +173,17 @@ impl Keyring {
         };
         open().ok_or_else(|| KeyringError::Damaged(aad.clone()))
     }
+}
+
+fn check() -> SecretRef {
+    SecretRef { name: SecretName::new(CHECK).expect("invariant: the name is a slug"), version: 0 }
+}
+
+/// A file of the same name with something behind it.
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{end}"));
+    path.with_file_name(name)
 }
 
 fn create(path: &Path) -> std::io::Result<Zeroizing<String>> {
@@ -192,6 +245,48 @@ mod tests {
         assert!(sealed.iter().all(|sealed| keyring.open(&secret, sealed).is_ok()));
         let left: Vec<_> = std::fs::read_dir(path.parent().unwrap()).unwrap().collect();
         assert_eq!(left.len(), 1, "{left:?}");
+    }
+
+    #[tokio::test]
+    async fn a_new_master_key_opens_everything_and_an_interrupted_rotation_is_finished() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::connect(&format!("sqlite://{}/db?mode=rwc", folder.path().display())).await.unwrap();
+        let path = folder.path().join("master.key");
+        let keyring = Keyring::of(&path, &store).await.unwrap();
+        let audit = || {
+            let actor = slipway_domain::event::Actor::Trigger { name: "test".to_owned() };
+            crate::operations::audit(&actor, "test", "test".to_owned(), String::new())
+        };
+        let text = |secret: &SecretRef| format!("{} {}", secret.name, secret.version);
+        let secrets = [reference("a", 1), reference("a", 2), reference("b", 1)];
+        for secret in &secrets {
+            let sealed = keyring.seal(secret, &text(secret));
+            store.add_secret(secret, &sealed, chrono::Utc::now(), &audit()).await.unwrap();
+        }
+        let opens = async |keyring: &Keyring| {
+            for secret in &secrets {
+                let sealed = store.secret(secret).await.unwrap().unwrap();
+                assert_eq!(**keyring.open(secret, &sealed).unwrap(), text(secret));
+            }
+        };
+        let before = std::fs::read(&path).unwrap();
+        let (sealed, old) = Keyring::rotate(&path, &store, &audit()).await.unwrap();
+        assert_eq!((sealed, std::fs::read(&old).unwrap()), (3, before.clone()));
+        assert_ne!(std::fs::read(&path).unwrap(), before);
+        opens(&Keyring::of(&path, &store).await.unwrap()).await;
+        let first = store.secret(&secrets[0]).await.unwrap().unwrap();
+        assert!(keyring.open(&secrets[0], &first).is_err(), "the old key opens nothing any more");
+
+        // As if it had been interrupted between the transaction and the files.
+        std::fs::rename(&path, beside(&path, "new")).unwrap();
+        std::fs::rename(&old, &path).unwrap();
+        assert!(matches!(Keyring::of(&path, &store).await, Err(KeyringError::Wrong)));
+        assert_eq!(Keyring::rotate(&path, &store, &audit()).await.unwrap().0, 0);
+        opens(&Keyring::of(&path, &store).await.unwrap()).await;
+
+        std::fs::write(&path, STANDARD.encode([7; 32])).unwrap();
+        let wrong = Keyring::rotate(&path, &store, &audit()).await;
+        assert!(matches!(wrong, Err(KeyringError::Wrong)), "a key of nobody changes nothing");
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod rebuild;
 mod registry;
 mod repair_log;
 mod room;
+mod rotation;
 mod secret_delivery;
 mod server;
 mod settings;
@@ -29,6 +30,7 @@ mod web;
 mod world;
 
 use std::{
+    io::Write as _,
     process::ExitCode,
     sync::{Arc, Mutex},
 };
@@ -56,11 +58,28 @@ const GOODBYE: std::time::Duration = std::time::Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let Cli { command, settings } = Cli::parse();
-    if let Some(Command::RepairLog(how)) = command {
-        return repair_log::main(&settings, &how);
+    match command {
+        Some(Command::RepairLog(how)) => return once(repair_log::repair(&settings, &how)),
+        Some(Command::RotateMasterKey) => return once(rotation::rotate(&settings)),
+        _ => {}
     }
     let command = command.as_ref().and_then(Command::common);
     program::main("slipway-release", Threads::Many, command, &settings.effective(), |shutdown| run(settings, shutdown))
+}
+
+/// Does something that ends by itself, and says what came of it.
+fn once(work: impl Future<Output = anyhow::Result<String>>) -> ExitCode {
+    let runtime = tokio::runtime::Runtime::new().context("the runtime can not be started");
+    match runtime.and_then(|runtime| runtime.block_on(work)) {
+        Ok(text) => {
+            let _ = writeln!(std::io::stdout(), "{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "slipway-release: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {

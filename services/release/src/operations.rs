@@ -48,6 +48,6 @@ fn said(reason: &str) -> Result<String, Problem> {
 }
 
 /// An audit entry for what happens now.
-fn audit(actor: &Actor, action: &'static str, subject: String, detail: impl Into<String>) -> Audit {
+pub(crate) fn audit(actor: &Actor, action: &'static str, subject: String, detail: impl Into<String>) -> Audit {
     Audit { at: Utc::now(), actor: actor.clone(), action, subject, detail: detail.into() }
 }

@@ -7,8 +7,6 @@
 
 use std::{
     collections::HashMap,
-    io::Write as _,
-    process::ExitCode,
     time::{Duration, Instant},
 };
 
@@ -20,6 +18,7 @@ use slipway_domain::{
     id::DeploymentId,
     presence::{Presence, Role},
 };
+use slipway_service::failpoint;
 use slipway_store::Store;
 use uuid::Uuid;
 
@@ -32,6 +31,8 @@ use crate::{
 const SPARE: u64 = 1_000;
 /// Archived messages read at once.
 const PAGE: u64 = 1_000;
+/// The setting that names the end of the archive while a repair is under way.
+const UNFINISHED: &str = "repair-log";
 /// How long presence is listened to.
 const LISTEN: Duration = Duration::from_secs(10);
 
@@ -46,24 +47,8 @@ enum Standing {
     Fork { at: u64, head: u64, archived: u64 },
 }
 
-/// Repairs, and says what was done.
-pub fn main(settings: &Settings, how: &RepairLog) -> ExitCode {
-    let work = async { repair(settings, how).await };
-    let outcome =
-        tokio::runtime::Runtime::new().context("the runtime can not be started").and_then(|r| r.block_on(work));
-    match outcome {
-        Ok(text) => {
-            let _ = writeln!(std::io::stdout(), "{text}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "slipway-release: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn repair(settings: &Settings, how: &RepairLog) -> Result<String> {
+/// Repairs; what was done.
+pub async fn repair(settings: &Settings, how: &RepairLog) -> Result<String> {
     let store = Store::connect(&settings.database_url).await.context("the database can not be used")?;
     let config = BusConfig {
         url: settings.nats.url.clone(),
@@ -75,10 +60,23 @@ async fn repair(settings: &Settings, how: &RepairLog) -> Result<String> {
     bus.ensure_streams(settings.nats.replicas).await?;
     nobody_writes(&bus).await?;
     match compare(&bus, &store).await? {
-        Standing::Whole => Ok("the log has everything that the archive has; nothing to repair".to_owned()),
+        Standing::Whole => match store.setting(UNFINISHED).await?.and_then(|seen| seen.parse().ok()) {
+            Some(seen) => {
+                let end = move_on(&bus, seen).await?;
+                store.set_setting(UNFINISHED, None).await?;
+                Ok(format!(
+                    "what an interrupted repair had left is done, and the log goes on at {end}; start the services"
+                ))
+            }
+            None => Ok("the log has everything that the archive has; nothing to repair".to_owned()),
+        },
         Standing::Cut { head, archived } => {
+            // Once all is back, nothing else would tell that the log was not moved on.
+            store.set_setting(UNFINISHED, Some(&archived.to_string())).await?;
             let back = put_back(&bus, &store, head, archived).await?;
+            failpoint!("release.moved.before");
             let end = move_on(&bus, archived).await?;
+            store.set_setting(UNFINISHED, None).await?;
             Ok(format!(
                 "{back} messages are back in the log, {} to {archived}, and it goes on at {end}; start the services",
                 head + 1

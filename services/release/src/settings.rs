@@ -31,6 +31,8 @@ pub enum Command {
     Config,
     /// Give back to NATS what its log has lost, from the archive in the database; all services but executors must be stopped
     RepairLog(RepairLog),
+    /// Seal all secrets with a new master key and put it into the key file; all release services must be stopped
+    RotateMasterKey,
 }
 
 /// How a log is repaired.
@@ -47,7 +49,7 @@ impl Command {
         match self {
             Self::Run => Some(service::Command::Run),
             Self::Config => Some(service::Command::Config),
-            Self::RepairLog(_) => None,
+            Self::RepairLog(_) | Self::RotateMasterKey => None,
         }
     }
 }

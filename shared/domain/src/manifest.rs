@@ -4,31 +4,38 @@
 //! more than one manifest (does this lifecycle exist?) are the release service's.
 
 pub mod check;
+mod container;
+mod environment;
 mod freeze;
+mod lifecycle;
 pub mod parse;
 mod project;
 mod rolling;
+pub mod schema;
 pub mod step;
+mod team;
 mod variable;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use container::*;
+pub use environment::*;
 pub use freeze::*;
+pub use lifecycle::*;
 pub use project::*;
 pub use rolling::*;
 pub use step::*;
+pub use team::*;
 pub use variable::*;
 
 use crate::{
     duration::Span,
-    name::{
-        EnvironmentName, FeedName, LifecycleName, LimitsName, PersonName, RoleName, SecretName, TargetName, TeamName,
-        WebhookName,
-    },
+    name::{EnvironmentName, FeedName, LimitsName, RoleName, SecretName, TargetName, WebhookName},
 };
 
 /// One document.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind")]
 pub enum Manifest {
     /// An image registry.
@@ -54,7 +61,7 @@ pub enum Manifest {
 }
 
 /// The kinds of manifest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Kind {
     /// See [`Feed`].
     Feed,
@@ -166,7 +173,7 @@ impl Manifest {
 }
 
 /// A Docker registry.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Feed {
     /// Its name.
@@ -186,7 +193,7 @@ pub struct Feed {
 }
 
 /// User name and password of a registry.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Credentials {
     /// User name.
@@ -196,97 +203,15 @@ pub struct Credentials {
 }
 
 /// `{secret: NAME}`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SecretUse {
     /// The secret's name.
     pub secret: SecretName,
 }
 
-/// A place that releases are promoted to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Environment {
-    /// Its name.
-    pub name: EnvironmentName,
-    /// What happens to a deployment that finds another of its project before it.
-    #[serde(default, skip_serializing_if = "Queue::is_wait")]
-    pub queue: Queue,
-    /// How many deployments may run in it at a time, over all projects; any number without.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parallelism: Option<u32>,
-    /// Failed tasks ask a person what to do.
-    #[serde(default, rename = "guided-failure", skip_serializing_if = "Option::is_none")]
-    pub guided_failure: Option<GuidedFailure>,
-    /// What happens to a deployment of an older release than the one that is there.
-    #[serde(default, skip_serializing_if = "Downgrade::is_allow")]
-    pub downgrade: Downgrade,
-}
-
-/// What becomes of a deployment of an older release than the environment has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Downgrade {
-    /// It is like any other.
-    #[default]
-    Allow,
-    /// A person has to approve before its first step.
-    RequireApproval,
-    /// It is refused.
-    Forbid,
-}
-
-impl Downgrade {
-    /// Whether it is the default.
-    pub fn is_allow(&self) -> bool {
-        *self == Self::Allow
-    }
-}
-
-/// What a queue does with a deployment behind another one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Queue {
-    /// It waits for its turn.
-    #[default]
-    Wait,
-    /// It waits, and a newer one that waits too takes its place.
-    LatestOnly,
-    /// It is refused.
-    Reject,
-}
-
-impl Queue {
-    /// Whether it is the default.
-    pub fn is_wait(&self) -> bool {
-        *self == Self::Wait
-    }
-}
-
-/// A failed task waits for a person, who says retry, ignore, exclude or reject.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GuidedFailure {
-    /// Who may say; anyone who may deploy if empty.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub teams: Vec<TeamName>,
-    /// After this time without a decision the task stays failed.
-    #[serde(default = "default_guidance")]
-    pub timeout: Span,
-}
-
-impl Default for GuidedFailure {
-    fn default() -> Self {
-        Self { teams: Vec::new(), timeout: default_guidance() }
-    }
-}
-
-fn default_guidance() -> Span {
-    Span::secs(24 * 3600)
-}
-
 /// How much may happen at a time, over all projects and environments.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Its name: [`Limits::NAME`], so that there is one of it.
@@ -302,7 +227,7 @@ impl Limits {
 }
 
 /// A Docker host.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
     /// Its name; `worker`, `notifier` and `all` are taken.
@@ -323,134 +248,8 @@ fn one() -> u32 {
     1
 }
 
-/// The order in which a release goes through environments.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Lifecycle {
-    /// Its name.
-    pub name: LifecycleName,
-    /// The phases, in order.
-    pub phases: Vec<Phase>,
-}
-
-/// One phase of a lifecycle.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Phase {
-    /// For people.
-    pub name: String,
-    /// The environments of the phase; without any, all that no earlier phase names.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub environments: Vec<PhaseEnvironment>,
-    /// When the phase counts as passed.
-    #[serde(default)]
-    pub required: Required,
-    /// How long after that the next phase stays closed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub soak: Option<Span>,
-}
-
-/// `staging` or `{name: staging, automatic: true}`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum PhaseEnvironment {
-    /// Deployed to when a person says so.
-    Manual(EnvironmentName),
-    /// With options.
-    With(PhaseEnvironmentOptions),
-}
-
-/// An environment of a phase, with options.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PhaseEnvironmentOptions {
-    /// The environment.
-    pub name: EnvironmentName,
-    /// Deploy as soon as the release enters the phase.
-    #[serde(default)]
-    pub automatic: bool,
-}
-
-impl PhaseEnvironment {
-    /// The environment.
-    pub fn name(&self) -> &EnvironmentName {
-        match self {
-            Self::Manual(name) => name,
-            Self::With(options) => &options.name,
-        }
-    }
-
-    /// Whether a release that enters the phase is deployed at once.
-    pub fn automatic(&self) -> bool {
-        matches!(self, Self::With(options) if options.automatic)
-    }
-}
-
-/// How many environments of a phase must have the release before the next phase opens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Required {
-    /// Every one.
-    #[default]
-    All,
-    /// That many.
-    Minimum(u32),
-    /// None; automatic deployments do not happen in an optional phase.
-    Optional,
-}
-
-/// Persons that may decide at gates.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Team {
-    /// Its name.
-    pub name: TeamName,
-    /// Its members.
-    #[serde(default)]
-    pub members: Vec<Member>,
-}
-
-/// `ana` or `{name: ana, slack: U012AB3CD}`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Member {
-    /// A person.
-    Person(PersonName),
-    /// A person with chat identities.
-    With(MemberIdentities),
-}
-
-/// A person and who they are in chat.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MemberIdentities {
-    /// The person.
-    pub name: PersonName,
-    /// Slack user id, such as `U012AB3CD`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub slack: Option<String>,
-}
-
-impl Member {
-    /// The person.
-    pub fn person(&self) -> &PersonName {
-        match self {
-            Self::Person(name) => name,
-            Self::With(with) => &with.name,
-        }
-    }
-
-    /// The person's Slack user id.
-    pub fn slack(&self) -> Option<&str> {
-        match self {
-            Self::Person(_) => None,
-            Self::With(with) => with.slack.as_deref(),
-        }
-    }
-}
-
 /// A sender of registry webhooks.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Webhook {
     /// Its name.
@@ -465,7 +264,7 @@ pub struct Webhook {
 }
 
 /// Kinds of senders.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum WebhookSource {
     /// The CNCF distribution registry, and all that speak its notification envelope.

@@ -10,7 +10,7 @@ use crate::{
     id::{DeploymentId, TaskKey},
     image::ImageRef,
     manifest::{Health, SqlFiles},
-    name::{EnvironmentName, ProjectName},
+    name::{EnvironmentName, PackageName, ProjectName},
     release::PullCredentials,
     secret::SecretRef,
 };
@@ -82,6 +82,8 @@ pub enum Work {
     DockerRun(RunContainer),
     /// Run a container to its end.
     DockerJob(RunJob),
+    /// Have images ready.
+    DockerPull(PullImages),
     /// Bring a database to the newest migration.
     Sql(RunSql),
     /// Post a message.
@@ -172,6 +174,23 @@ pub struct RunJob {
     /// Files to put into it before it starts, by absolute path.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub files: IndexMap<String, PutFile>,
+}
+
+/// See [`Work::DockerPull`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PullImages {
+    /// By package.
+    pub images: BTreeMap<PackageName, PullImage>,
+}
+
+/// An image to have.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PullImage {
+    /// The image.
+    pub image: ImageRef,
+    /// How to pull it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<PullCredentials>,
 }
 
 /// See [`Work::Sql`].

@@ -9,7 +9,10 @@ use slipway_domain::{
     id::{DeploymentId, TaskKey},
     manifest::{Action, File, Sql, Step},
     name::{PackageName, TargetName},
-    order::{AnnounceGate, Doorbell, Order, PostSlack, PutFile, RunContainer, RunJob, RunSql, SqlSource, Work},
+    order::{
+        AnnounceGate, Doorbell, Order, PostSlack, PullImage, PullImages, PutFile, RunContainer, RunJob, RunSql,
+        SqlSource, Work,
+    },
     release::{Package, Request},
     secret,
 };
@@ -111,7 +114,7 @@ fn order(deployment: &Deployment, progress: &Progress, i: usize, task: &Task) ->
     })?;
     let text = serde_json::to_string(&work).unwrap_or_default();
     let mut secrets = secret::referenced(&text);
-    secrets.extend(packages(&step.action).into_iter().filter_map(|p| credentials(request.release.packages.get(p)?)));
+    secrets.extend(pulled(request, &step.action).into_iter().filter_map(credentials));
     secrets.sort();
     secrets.dedup();
     Ok(Order {
@@ -123,6 +126,14 @@ fn order(deployment: &Deployment, progress: &Progress, i: usize, task: &Task) ->
         secrets,
         work,
     })
+}
+
+/// The packages whose images an action pulls.
+fn pulled<'a>(request: &'a Request, action: &Action) -> Vec<&'a Package> {
+    match action {
+        Action::DockerPull(pull) if pull.packages.is_empty() => request.release.packages.values().collect(),
+        action => packages(action).into_iter().filter_map(|name| request.release.packages.get(name)).collect(),
+    }
 }
 
 fn credentials(package: &Package) -> Option<secret::SecretRef> {
@@ -171,6 +182,16 @@ pub(crate) fn work(
                 env: all(&run.env)?,
                 files: files(&run.files, render)?,
             })
+        }
+        Action::DockerPull(pull) => {
+            let names =
+                if pull.packages.is_empty() { packages.keys().collect() } else { Vec::from_iter(&pull.packages) };
+            let image = |name: &PackageName| {
+                let package = package(name)?;
+                let image = PullImage { image: package.image.clone(), credentials: package.credentials.clone() };
+                Ok((name.clone(), image))
+            };
+            Work::DockerPull(PullImages { images: names.into_iter().map(image).collect::<Result<_, String>>()? })
         }
         Action::Sql(sql) => Work::Sql(RunSql { database: render(&sql.database)?, files: sql_source(sql, package)? }),
         Action::Slack(slack) => Work::Slack(PostSlack { channel: render(&slack.channel)?, text: render(&slack.text)? }),
@@ -296,7 +317,7 @@ pub fn texts(step: &Step) -> Vec<&str> {
             texts.extend(approval.slack.as_deref());
         }
         Action::Slack(slack) => texts.extend([slack.channel.as_str(), slack.text.as_str()]),
-        Action::Wait(_) => {}
+        Action::Wait(_) | Action::DockerPull(_) => {}
         Action::Demo(demo) => texts.extend(demo.message.as_deref()),
     }
     texts
@@ -307,6 +328,7 @@ pub fn packages(action: &Action) -> Vec<&PackageName> {
     match action {
         Action::DockerRun(run) => vec![&run.package],
         Action::DockerJob(run) => vec![&run.package],
+        Action::DockerPull(pull) => pull.packages.iter().collect(),
         Action::Sql(sql) => sql.package.iter().collect(),
         Action::Approval(_) | Action::Slack(_) | Action::Wait(_) | Action::Demo(_) => Vec::new(),
     }

@@ -288,6 +288,7 @@ impl Store {
             summary: summary(&row)?,
             at_seq,
             packages: parts.packages,
+            variables: parts.variables,
             plan_digest: parts.plan_digest,
             problems: parts.problems,
             steps,

@@ -49,6 +49,8 @@ pub struct DeploymentChange {
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Parts {
     pub(crate) packages: BTreeMap<PackageName, ImageRef>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) variables: BTreeMap<String, String>,
     pub(crate) plan_digest: Option<String>,
     pub(crate) problems: Vec<String>,
 }
@@ -61,6 +63,7 @@ impl DeploymentChange {
             summary: after.summary.clone(),
             parts: Parts {
                 packages: after.packages.clone(),
+                variables: after.variables.clone(),
                 plan_digest: after.plan_digest.clone(),
                 problems: after.problems.clone(),
             },

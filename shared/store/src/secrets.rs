@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::{ActiveValue::Set, EntityTrait, QueryFilter, QueryOrder, QuerySelect, entity::prelude::*};
 use slipway_domain::{api::SecretView, name::SecretName, secret::SecretRef};
 
-use crate::{Audit, Store, StoreError, audit};
+use crate::{Audit, Store, StoreError, audit, settings};
 
 /// One version of a secret, sealed.
 #[derive(Clone)]
@@ -102,6 +102,41 @@ impl Store {
             }
         }
         Ok(views)
+    }
+
+    /// Seals every version of every secret anew and changes a setting with it, all or nothing; how many versions there
+    /// are. What `reseal` refuses ends it.
+    pub async fn reseal_secrets<E: From<StoreError>>(
+        &self,
+        reseal: impl Fn(&SecretRef, SealedSecret) -> Result<SealedSecret, E>,
+        (setting, value): (&str, &str),
+        audit: &Audit,
+    ) -> Result<usize, E> {
+        let writing = self.write().await?;
+        let rows = row::Entity::find().filter(row::Column::Ciphertext.is_not_null()).all(&writing.tx).await;
+        let rows = rows.map_err(StoreError::from)?;
+        let mut sealed = 0;
+        for row in rows {
+            let (Ok(name), Some(ciphertext), Some(nonce)) = (SecretName::new(&row.name), row.ciphertext, row.nonce)
+            else {
+                continue;
+            };
+            let secret = SecretRef { name, version: row.version.unsigned_abs() };
+            let new = reseal(&secret, SealedSecret { ciphertext, nonce })?;
+            row::Entity::update_many()
+                .col_expr(row::Column::Ciphertext, Expr::value(Some(new.ciphertext)))
+                .col_expr(row::Column::Nonce, Expr::value(Some(new.nonce)))
+                .filter(row::Column::Name.eq(row.name))
+                .filter(row::Column::Version.eq(row.version))
+                .exec(&writing.tx)
+                .await
+                .map_err(StoreError::from)?;
+            sealed += 1;
+        }
+        settings::change(&writing.tx, setting, value).await?;
+        audit::write(&writing.tx, audit).await?;
+        writing.commit().await?;
+        Ok(sealed)
     }
 
     /// Forgets every value of a secret; false if it has none.

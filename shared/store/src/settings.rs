@@ -1,6 +1,6 @@
 //! Small facts that the service keeps about itself, such as the check value of the master key.
 
-use sea_orm::{ActiveValue::Set, EntityTrait, sea_query::OnConflict};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, EntityTrait, sea_query::OnConflict};
 
 use crate::{Store, StoreError};
 
@@ -21,10 +21,31 @@ mod row {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+/// Gives a setting another value.
+pub(crate) async fn change(db: &impl ConnectionTrait, name: &str, value: &str) -> Result<(), StoreError> {
+    row::Entity::insert(row::ActiveModel { name: Set(name.to_owned()), value: Set(value.to_owned()) })
+        .on_conflict(OnConflict::column(row::Column::Name).update_column(row::Column::Value).to_owned())
+        .exec_without_returning(db)
+        .await?;
+    Ok(())
+}
+
 impl Store {
     /// The setting of that name.
     pub async fn setting(&self, name: &str) -> Result<Option<String>, StoreError> {
         Ok(row::Entity::find_by_id(name).one(self.db()).await?.map(|row| row.value))
+    }
+
+    /// Gives a setting a value, or takes it away.
+    pub async fn set_setting(&self, name: &str, value: Option<&str>) -> Result<(), StoreError> {
+        let writing = self.write().await?;
+        match value {
+            Some(value) => change(&writing.tx, name, value).await?,
+            None => {
+                row::Entity::delete_by_id(name).exec(&writing.tx).await?;
+            }
+        }
+        writing.commit().await
     }
 
     /// Writes a setting that has no value yet; the value that it has afterwards.

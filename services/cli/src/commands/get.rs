@@ -1,4 +1,4 @@
-//! `slipway get KIND [NAME]`: manifests as the server has them.
+//! `slipway get KIND [NAME]` and `slipway export`: manifests as the server has them.
 
 use clap::Args;
 use serde_json::Value;
@@ -29,6 +29,22 @@ impl Get {
         }
         let manifests: Vec<Value> = client.get(&format!("/api/v1/{}", kind.plural())).await?;
         shared.output.show(&manifests, |_| list(kind, &manifests))
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Export {}
+
+impl Export {
+    /// All manifests, as `slipway apply -f -` takes them.
+    pub async fn run(self, shared: &Shared) -> Result<()> {
+        let client = shared.client()?;
+        let mut manifests: Vec<Value> = Vec::new();
+        for kind in Kind::ALL {
+            manifests.extend(client.get::<Vec<Value>>(&format!("/api/v1/{}", kind.plural())).await?);
+        }
+        let documents = manifests.iter().map(output::to_yaml).collect::<Result<Vec<_>>>()?;
+        shared.output.show(&manifests, |_| documents.join("---\n"))
     }
 }
 

@@ -29,6 +29,9 @@ struct Files {
     /// Folder (with everything below it), file, or - for stdin; may be repeated
     #[arg(short = 'f', long = "file", required = true, value_name = "PATH")]
     files: Vec<PathBuf>,
+    /// Remove from the server what is in none of the files
+    #[arg(long)]
+    prune: bool,
 }
 
 #[derive(Debug, Args)]
@@ -48,8 +51,9 @@ pub struct Diff {
 
 #[derive(Debug, Args)]
 pub struct Check {
-    #[command(flatten)]
-    files: Files,
+    /// Folder (with everything below it), file, or - for stdin; may be repeated
+    #[arg(short = 'f', long = "file", required = true, value_name = "PATH")]
+    files: Vec<PathBuf>,
 }
 
 impl Apply {
@@ -68,7 +72,7 @@ async fn apply(shared: &Shared, files: &Files, dry_run: bool) -> Result<()> {
     let manifests = load(&files.files)?;
     let bodies = manifests.iter().map(serde_json::to_value).collect::<std::result::Result<_, _>>();
     let bodies = bodies.map_err(|e| Failure::failed(format!("a manifest can not be written as JSON: {e}")))?;
-    let request = ApplyRequest { manifests: bodies, dry_run };
+    let request = ApplyRequest { manifests: bodies, dry_run, prune: files.prune };
     let answer: ApplyAnswer = shared.client()?.post("/api/v1/apply", &request).await?;
     shared.output.show(&answer, |_| changes(&answer))
 }
@@ -85,7 +89,11 @@ fn changes(answer: &ApplyAnswer) -> String {
     let n = |action| answer.changes.iter().filter(|c| c.action == action).count();
     let (new, changed, same) = (n(ChangeAction::Create), n(ChangeAction::Update), n(ChangeAction::Unchanged));
     let verb = if answer.dry_run { "would be " } else { "" };
-    text.push_str(&format!("{new} {verb}created, {changed} {verb}changed, {same} unchanged\n"));
+    let removed = match n(ChangeAction::Remove) {
+        0 => String::new(),
+        removed => format!(", {removed} {verb}removed"),
+    };
+    text.push_str(&format!("{new} {verb}created, {changed} {verb}changed, {same} unchanged{removed}\n"));
     text
 }
 
@@ -94,6 +102,7 @@ fn line(change: &Change) -> String {
         ChangeAction::Create => '+',
         ChangeAction::Update => '~',
         ChangeAction::Unchanged => '=',
+        ChangeAction::Remove => '-',
     };
     format!("  {sign} {} {}\n", change.kind.as_str(), change.name)
 }
@@ -106,7 +115,7 @@ struct Checked {
 
 impl Check {
     pub fn run(self, shared: &Shared) -> Result<()> {
-        let manifests = load(&self.files.files)?;
+        let manifests = load(&self.files)?;
         let checked: Vec<Checked> =
             manifests.iter().map(|m| Checked { kind: m.kind(), name: m.name().to_owned() }).collect();
         shared.output.show(&checked, |_| {
@@ -114,6 +123,12 @@ impl Check {
             format!("{}{} without problems\n", output::table(&["kind", "name"], rows), count(checked.len(), "manifest"))
         })
     }
+}
+
+/// The JSON Schema of a manifest, which is JSON in every form of output.
+pub fn schema() -> Result<()> {
+    output::say(&format!("{}\n", output::to_json(&slipway_domain::manifest::schema::schema())?));
+    Ok(())
 }
 
 /// Reads all manifests of files and folders. Errs with every problem of all of them.

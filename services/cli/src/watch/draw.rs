@@ -271,6 +271,9 @@ pub fn details(view: &DeploymentView, wide: bool, now: DateTime<Utc>) -> String 
     for (name, image) in &view.packages {
         text.push_str(&format!("  package    {name} {image}\n"));
     }
+    for (name, value) in &view.variables {
+        text.push_str(&format!("  variable   {name}={value:?}\n"));
+    }
     if let Some(digest) = view.plan_digest.as_ref().filter(|_| wide) {
         text.push_str(&format!("  plan       {digest}\n"));
     }

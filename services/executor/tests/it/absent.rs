@@ -1,14 +1,11 @@
 //! An engine that does not answer for a while: what was begun there is gone on with when it is back.
 
 use anyhow::Result;
-use slipway_domain::{
-    event::TaskEvent,
-    image::ImageRef,
-    order::{RunJob, Work},
-};
+use slipway_domain::{event::TaskEvent, image::ImageRef, order::Work};
 use slipway_integration_tests::{link::Link, machine, ports, wait};
 
 use crate::{
+    job::job,
     run::container,
     stage::{Ask, Stage, get},
 };
@@ -17,18 +14,11 @@ use crate::{
 const AWAY: &str = "waiting until it answers";
 
 /// A job that says when it is told to end, and with which code.
-fn job(image: &ImageRef, code: u8) -> Work {
+fn patient(image: &ImageRef, code: u8) -> Work {
     let script = format!(
         "trap 'exit 9' TERM; echo begun; while [ ! -e /go ]; do /bin/busybox sleep 0.1; done; echo done; exit {code}"
     );
-    let command = vec!["/bin/sh".to_owned(), "-c".to_owned(), script];
-    Work::DockerJob(RunJob {
-        image: image.clone(),
-        credentials: None,
-        command: Some(command),
-        env: [].into(),
-        files: [].into(),
-    })
+    job(image, &script)
 }
 
 /// Tells such a job to end.
@@ -57,7 +47,7 @@ async fn lines(stage: &Stage, ask: &Ask, text: &str) -> usize {
 async fn a_job_goes_on_and_runs_once() -> Result<()> {
     let (stage, link) = apart().await?;
     let image = stage.script("tool", "exit 9").await?;
-    let ask = through(&link, stage.ask("job", job(&image, 0)));
+    let ask = through(&link, stage.ask("job", patient(&image, 0)));
     let head = stage.ring(&ask).await?;
     stage.until_printed(&ask, "begun").await;
     let id = stage.containers().await?.remove(0).2;
@@ -78,7 +68,7 @@ async fn the_exit_code_of_a_job_that_ends_meanwhile_is_known() -> Result<()> {
     let (stage, link) = apart().await?;
     let image = stage.script("tool", "exit 9").await?;
     for code in [0, 5] {
-        let ask = through(&link, stage.ask(&format!("job{code}"), job(&image, code)));
+        let ask = through(&link, stage.ask(&format!("job{code}"), patient(&image, code)));
         let head = stage.ring(&ask).await?;
         stage.until_printed(&ask, "begun").await;
         let all = stage.containers().await?;
@@ -109,7 +99,7 @@ async fn the_exit_code_of_a_job_that_ends_meanwhile_is_known() -> Result<()> {
 async fn what_was_cancelled_meanwhile_is_stopped_when_the_engine_is_back() -> Result<()> {
     let (stage, link) = apart().await?;
     let image = stage.script("tool", "exit 9").await?;
-    let ask = through(&link, stage.ask("job", job(&image, 0)));
+    let ask = through(&link, stage.ask("job", patient(&image, 0)));
     let head = stage.ring(&ask).await?;
     stage.until_printed(&ask, "begun").await;
     link.cut();

@@ -10,7 +10,8 @@ use slipway_integration_tests::machine;
 
 use crate::stage::{Ask, Stage};
 
-fn job(image: &ImageRef, script: &str) -> Work {
+/// A job whose shell runs this script.
+pub fn job(image: &ImageRef, script: &str) -> Work {
     let command = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
     Work::DockerJob(RunJob {
         image: image.clone(),

@@ -5,6 +5,7 @@ mod absent;
 mod files;
 mod images;
 mod job;
+mod pull;
 mod replace;
 mod run;
 mod sql;

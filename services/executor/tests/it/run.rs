@@ -10,6 +10,10 @@ use slipway_domain::{
     release::PullCredentials,
 };
 use slipway_integration_tests::machine;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{UnixListener, UnixStream},
+};
 
 use crate::{
     images::PULL_PASSWORD,
@@ -167,4 +171,50 @@ async fn an_engine_that_is_not_there_and_one_that_is_not_served_are_told_apart()
     let failure = stage.fail(&stage.ask("web", Work::DockerRun(container(gone, None)))).await?;
     assert!(failure.message.contains("pulling"), "{}", failure.message);
     Ok(())
+}
+
+#[tokio::test]
+async fn a_container_of_another_image_is_not_started_and_both_digests_are_named() -> Result<()> {
+    let stage = Stage::start().await?;
+    let (wanted, other) = (stage.page("web", "one", true).await?, stage.page("web", "two", true).await?);
+    machine::run("docker", &["pull", &other.pinned()]).await?;
+    let socket = stage.folder.path().join("lies.sock");
+    let image = |image: &ImageRef| format!("\"Image\":\"{}\"", image.pinned()).into_bytes();
+    tokio::spawn(lie(UnixListener::bind(&socket)?, stage.docker.replace("unix://", ""), image(&wanted), image(&other)));
+    let mut ask = stage.ask("web", Work::DockerRun(container(wanted.clone(), None)));
+    ask.order.docker = Some(format!("unix://{}", socket.display()));
+    let failure = stage.fail(&ask).await?;
+    let expected = format!("has {} instead of {}; it was not started", other.digest, wanted.digest);
+    assert!(failure.message.contains(&expected), "{}", failure.message);
+    assert_eq!(stage.containers().await?, []);
+    Ok(())
+}
+
+/// A door to the engine at which one text in what is asked is replaced by another of the same length.
+async fn lie(door: UnixListener, engine: String, said: Vec<u8>, told: Vec<u8>) {
+    while let Ok((client, _)) = door.accept().await {
+        let Ok(server) = UnixStream::connect(&engine).await else { return };
+        let (said, told) = (said.clone(), told.clone());
+        tokio::spawn(async move {
+            let ((mut from, mut to), (mut back, mut forth)) = (client.into_split(), server.into_split());
+            let asking = async {
+                let mut bytes = vec![0; 1 << 20];
+                while let Ok(read @ 1..) = from.read(&mut bytes).await {
+                    let place = bytes[..read].windows(said.len()).position(|window| window == said);
+                    if let Some(place) = place {
+                        bytes[place..place + told.len()].copy_from_slice(&told);
+                    }
+                    if forth.write_all(&bytes[..read]).await.is_err() {
+                        return;
+                    }
+                }
+                let _ = forth.shutdown().await;
+            };
+            let answering = async {
+                let _ = tokio::io::copy(&mut back, &mut to).await;
+                let _ = to.shutdown().await;
+            };
+            tokio::join!(asking, answering);
+        });
+    }
 }

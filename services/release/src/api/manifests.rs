@@ -59,7 +59,7 @@ pub async fn put(
             ));
         }
     }
-    let request = ApplyRequest { manifests: vec![body], dry_run: false };
+    let request = ApplyRequest { manifests: vec![body], dry_run: false, prune: false };
     let mut answer = operations::apply(&app, &request, &person.actor()).await?;
     answer.changes.pop().map(Answer).ok_or_else(|| Problem::internal("an applied manifest has no change"))
 }

@@ -22,19 +22,39 @@ use crate::{app::App, operations::audit, policy, problem::Problem, world::World}
 pub async fn apply(app: &App, request: &ApplyRequest, actor: &Actor) -> Result<ApplyAnswer, Problem> {
     let manifests = read(&request.manifests)?;
     let world = app.world().await?;
+    let before = world.manifests();
+    let pruned = if request.prune { pruned(&before, &manifests)? } else { Vec::new() };
     let mut after = World::clone(&world);
+    pruned.iter().for_each(|manifest| after.remove(manifest));
     manifests.iter().for_each(|manifest| after.put(manifest.clone()));
     let problems: Vec<TextProblem> =
         manifests.iter().flat_map(|manifest| references::problems(manifest, &after)).collect();
     if !problems.is_empty() {
         return Err(Problem::problems(problems));
     }
-    let before = world.manifests();
-    let changes: Vec<Change> = manifests.iter().map(|manifest| change(&before, manifest)).collect();
+    let mut changes: Vec<Change> = manifests.iter().map(|manifest| change(&before, manifest)).collect();
+    changes.extend(pruned.iter().map(removal));
     if !request.dry_run {
-        store(app, &manifests, &changes, actor).await?;
+        store(app, &[manifests, pruned].concat(), &changes, actor).await?;
     }
     Ok(ApplyAnswer { changes, dry_run: request.dry_run })
+}
+
+/// What there is beyond these manifests.
+fn pruned(before: &[Manifest], manifests: &[Manifest]) -> Result<Vec<Manifest>, Problem> {
+    if manifests.is_empty() {
+        return Err(Problem::invalid(
+            "nothing-to-keep",
+            "there is no manifest among the files, so everything would be removed; name the files that are to stay",
+        ));
+    }
+    let stays = |old: &&Manifest| manifests.iter().any(|new| new.kind() == old.kind() && new.name() == old.name());
+    Ok(before.iter().filter(|old| !stays(old)).cloned().collect())
+}
+
+fn removal(manifest: &Manifest) -> Change {
+    let name = manifest.name().to_owned();
+    Change { kind: manifest.kind(), name, action: ChangeAction::Remove, differences: Vec::new() }
 }
 
 /// Removes a manifest that no other needs.
@@ -105,18 +125,22 @@ fn body(manifest: &Manifest) -> Value {
 
 async fn store(app: &App, manifests: &[Manifest], changes: &[Change], actor: &Actor) -> Result<(), Problem> {
     let differing = || manifests.iter().zip(changes).filter(|(_, change)| change.action != ChangeAction::Unchanged);
-    let puts: Vec<ManifestChange> =
-        differing().map(|(manifest, _)| ManifestChange::Put(Box::new(manifest.clone()))).collect();
+    let what = |(manifest, change): (&Manifest, &Change)| match change.action {
+        ChangeAction::Remove => ManifestChange::Remove(change.kind, change.name.clone()),
+        _ => ManifestChange::Put(Box::new(manifest.clone())),
+    };
+    let puts: Vec<ManifestChange> = differing().map(what).collect();
     if puts.is_empty() {
         return Ok(());
     }
     let audits: Vec<_> = differing()
         .map(|(_, change)| {
-            let detail = match change.action {
-                ChangeAction::Create => "created".to_owned(),
-                _ => change.differences.join("\n"),
+            let (action, detail) = match change.action {
+                ChangeAction::Create => ("apply", "created".to_owned()),
+                ChangeAction::Remove => ("remove", String::new()),
+                _ => ("apply", change.differences.join("\n")),
             };
-            audit(actor, "apply", format!("{}/{}", change.kind.plural(), change.name), detail)
+            audit(actor, action, format!("{}/{}", change.kind.plural(), change.name), detail)
         })
         .collect();
     app.store.change_manifests(&puts, &audits).await?;

@@ -165,6 +165,9 @@ pub struct DeploymentView {
     pub at_seq: u64,
     /// The images.
     pub packages: BTreeMap<PackageName, ImageRef>,
+    /// The values that were given with it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<String, String>,
     /// The plan's digest, once planned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan_digest: Option<String>,

@@ -12,6 +12,9 @@ pub struct ApplyRequest {
     /// Only tell the difference.
     #[serde(default)]
     pub dry_run: bool,
+    /// Remove every manifest that is not among them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub prune: bool,
 }
 
 /// The answer to [`ApplyRequest`].
@@ -47,4 +50,6 @@ pub enum ChangeAction {
     Update,
     /// It is the same.
     Unchanged,
+    /// It goes.
+    Remove,
 }

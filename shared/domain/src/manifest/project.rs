@@ -1,6 +1,7 @@
 //! Projects: what is deployed, from which images, in which channels, with which variables.
 
 use indexmap::IndexMap;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{GuidedFailure, Step, Variable};
@@ -10,7 +11,7 @@ use crate::{
 };
 
 /// What is deployed, and how.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Project {
     /// Its name.
@@ -46,7 +47,7 @@ pub struct Project {
 }
 
 /// Where a package's images are.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PackageSource {
     /// The registry.
@@ -56,7 +57,7 @@ pub struct PackageSource {
 }
 
 /// Which versions a release may take.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Channel {
     /// Its name.
@@ -73,7 +74,7 @@ pub struct Channel {
 }
 
 /// What makes a release without a person.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Trigger {
     /// The event.
@@ -87,7 +88,7 @@ pub struct Trigger {
 }
 
 /// Events that triggers act on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum TriggerEvent {
     /// An image arrived in a registry and a webhook told so.

@@ -1,12 +1,13 @@
 //! How a step goes over its targets: window, canary, and what a failure or a rejection leads to.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Approval;
 use crate::duration::Span;
 
 /// How a step goes over its targets.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Rolling {
     /// How many targets may be in progress; the window slides.
@@ -32,7 +33,7 @@ pub struct Rolling {
 }
 
 /// A number of targets: `1`, or `20%`, rounded up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Written", into = "Written")]
 pub enum Canary {
     /// So many.
@@ -41,7 +42,7 @@ pub enum Canary {
     Percent(u32),
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 enum Written {
     Number(u32),
@@ -84,7 +85,7 @@ impl Canary {
 }
 
 /// What lies between the canary and the others.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Then {
     /// People look; a rejection brings the canary's old containers back.
@@ -92,7 +93,7 @@ pub struct Then {
 }
 
 /// What becomes of the targets that have the new container when too many others failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnFailure {
     /// They keep it.

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use indexmap::IndexMap;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::IntoDeserializer as _};
 
-use super::Rolling;
+use super::{DockerJob, DockerPull, DockerRun, Rolling};
 use crate::{
     duration::Span,
     name::{ChannelName, EnvironmentName, PackageName, RoleName, StepName, TeamName},
 };
 
 /// One step of a process.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "StepFields", into = "StepFields")]
 pub struct Step {
     /// Its name, unique in the process.
@@ -42,6 +42,8 @@ pub enum Action {
     DockerRun(DockerRun),
     /// Run a container to its end.
     DockerJob(DockerJob),
+    /// Have images ready.
+    DockerPull(DockerPull),
     /// Migrate a database.
     Sql(Sql),
     /// Ask people.
@@ -55,7 +57,7 @@ pub enum Action {
 }
 
 /// The step kinds, as written.
-pub const KINDS: [&str; 7] = ["docker-run", "docker-job", "sql", "approval", "slack", "wait", "demo"];
+pub const KINDS: [&str; 8] = ["docker-run", "docker-job", "docker-pull", "sql", "approval", "slack", "wait", "demo"];
 
 impl Action {
     /// The kind, as written.
@@ -63,6 +65,7 @@ impl Action {
         match self {
             Self::DockerRun(_) => "docker-run",
             Self::DockerJob(_) => "docker-job",
+            Self::DockerPull(_) => "docker-pull",
             Self::Sql(_) => "sql",
             Self::Approval(_) => "approval",
             Self::Slack(_) => "slack",
@@ -73,7 +76,7 @@ impl Action {
 }
 
 /// The form in which a step is written.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct StepFields {
     name: StepName,
@@ -96,6 +99,8 @@ struct StepFields {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     docker_job: Option<DockerJob>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    docker_pull: Option<DockerPull>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     sql: Option<Sql>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     approval: Option<Approval>,
@@ -114,6 +119,7 @@ impl TryFrom<StepFields> for Step {
         let mut actions: Vec<Action> = [
             f.docker_run.map(Action::DockerRun),
             f.docker_job.map(Action::DockerJob),
+            f.docker_pull.map(Action::DockerPull),
             f.sql.map(Action::Sql),
             f.approval.map(Action::Approval),
             f.slack.map(Action::Slack),
@@ -165,6 +171,7 @@ impl From<Step> for StepFields {
             required: step.required,
             docker_run: None,
             docker_job: None,
+            docker_pull: None,
             sql: None,
             approval: None,
             slack: None,
@@ -174,6 +181,7 @@ impl From<Step> for StepFields {
         match step.action {
             Action::DockerRun(a) => fields.docker_run = Some(a),
             Action::DockerJob(a) => fields.docker_job = Some(a),
+            Action::DockerPull(a) => fields.docker_pull = Some(a),
             Action::Sql(a) => fields.sql = Some(a),
             Action::Approval(a) => fields.approval = Some(a),
             Action::Slack(a) => fields.slack = Some(a),
@@ -185,7 +193,7 @@ impl From<Step> for StepFields {
 }
 
 /// Which targets of the environment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TargetSelector {
     /// Those with this role.
@@ -193,7 +201,7 @@ pub struct TargetSelector {
 }
 
 /// What a failed attempt is answered with.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Retry {
     /// Attempts in all, at least 1.
@@ -208,7 +216,7 @@ fn default_backoff() -> Span {
 }
 
 /// Whether a step runs.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "WhenFields")]
 pub struct When {
     /// Only in these environments.
@@ -225,7 +233,7 @@ pub struct When {
 }
 
 /// The form in which it is written.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct WhenFields {
     #[serde(default)]
@@ -233,6 +241,7 @@ struct WhenFields {
     #[serde(default)]
     channels: Option<Vec<ChannelName>>,
     #[serde(default)]
+    #[schemars(with = "String")]
     result: WrittenResult,
     #[serde(default, rename = "if")]
     condition: Option<String>,
@@ -281,7 +290,7 @@ impl When {
 }
 
 /// Looks at `needs`, transitively; without `needs`, at the deployment so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ResultCondition {
     /// Nothing failed.
@@ -293,153 +302,11 @@ pub enum ResultCondition {
     Always,
 }
 
-/// Replace the step's container on each target by a new one; the old one comes back if the new one is not healthy.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DockerRun {
-    /// The image.
-    pub package: PackageName,
-    /// Beginning of the container's name; the step's name without.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Environment variables.
-    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
-    pub env: IndexMap<String, String>,
-    /// `HOST:CONTAINER` or `CONTAINER`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ports: Vec<String>,
-    /// Command, instead of the image's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub command: Option<Vec<String>>,
-    /// Files that are put into it before it starts, by absolute path.
-    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
-    pub files: IndexMap<String, File>,
-    /// Files `/run/secrets/NAME` that only the container's user can read, by name.
-    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
-    pub secrets: IndexMap<String, String>,
-    /// When it counts as good.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub health: Option<Health>,
-}
-
-/// A file: its text, or the text with a mode.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum File {
-    /// The text.
-    Text(String),
-    /// With a mode.
-    With(FileOptions),
-}
-
-/// A file with more to say about it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FileOptions {
-    /// The text.
-    pub text: String,
-    /// Who may read, write and execute it, in octal, such as `"0440"`.
-    pub mode: String,
-}
-
-impl File {
-    /// Mode of a file that says none: everybody reads it.
-    pub const MODE: u32 = 0o444;
-
-    /// The text.
-    pub fn text(&self) -> &str {
-        match self {
-            Self::Text(text) => text,
-            Self::With(options) => &options.text,
-        }
-    }
-
-    /// The mode; none if what is written is none.
-    pub fn mode(&self) -> Option<u32> {
-        match self {
-            Self::Text(_) => Some(Self::MODE),
-            Self::With(options) => u32::from_str_radix(&options.mode, 8).ok().filter(|mode| *mode <= 0o777),
-        }
-    }
-}
-
-/// When a container counts as good. Without a probe: the image's HEALTHCHECK if there is one, else that it runs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Health {
-    /// An HTTP request to the container that must answer 200 to 399.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub http: Option<HttpProbe>,
-    /// A TCP connection that must open.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tcp: Option<TcpProbe>,
-    /// It must be good within this time.
-    #[serde(default = "default_within")]
-    pub within: Span,
-    /// It must then stay good for this time.
-    #[serde(default = "default_stay")]
-    pub stay: Span,
-}
-
-fn default_within() -> Span {
-    Span::secs(60)
-}
-
-fn default_stay() -> Span {
-    Span::secs(0)
-}
-
-impl Default for Health {
-    fn default() -> Self {
-        Self { http: None, tcp: None, within: default_within(), stay: default_stay() }
-    }
-}
-
-/// An HTTP probe.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HttpProbe {
-    /// Port of the container.
-    pub port: u16,
-    /// Path and query.
-    #[serde(default = "default_path")]
-    pub path: String,
-}
-
-fn default_path() -> String {
-    "/".to_owned()
-}
-
-/// A TCP probe.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TcpProbe {
-    /// Port of the container.
-    pub port: u16,
-}
-
-/// Run a container to its end; its exit code decides.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DockerJob {
-    /// The image.
-    pub package: PackageName,
-    /// Files that are put into it before it starts, by absolute path.
-    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
-    pub files: IndexMap<String, File>,
-    /// Command, instead of the image's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub command: Option<Vec<String>>,
-    /// Environment variables.
-    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
-    pub env: IndexMap<String, String>,
-}
-
 /// File name to SQL text. Applied in the order of their names.
 pub type SqlFiles = BTreeMap<String, String>;
 
 /// Bring a database to the newest migration. Either `package` and `path`, or `files`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sql {
     /// `postgres://…` or `sqlite://…`.
@@ -456,7 +323,7 @@ pub struct Sql {
 }
 
 /// Wait for people.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Approval {
     /// Whose votes count; anyone's who may deploy if empty.
@@ -495,7 +362,7 @@ fn default_gate_timeout() -> Span {
 }
 
 /// Post to Slack.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Slack {
     /// Channel name or id.
@@ -505,7 +372,7 @@ pub struct Slack {
 }
 
 /// Hold until a person says go on.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Demo {
     /// What is to be tried meanwhile, for whoever reads the output.

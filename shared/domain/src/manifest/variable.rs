@@ -1,11 +1,12 @@
 //! Variables, where they hold, and sets of them that several projects include.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::name::{ChannelName, EnvironmentName, RoleName, SecretName, StepName, TargetName, VariableSetName};
 
 /// Variables that projects include. Their scopes name no steps and channels: those are a project's.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VariableSet {
     /// Its name.
@@ -16,7 +17,7 @@ pub struct VariableSet {
 }
 
 /// A value, or a secret, under a name, where the scope fits.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Variable {
     /// Its name; names that differ only in case are the same.
@@ -36,7 +37,7 @@ pub struct Variable {
 }
 
 /// What is said about a value that is given when a deployment is asked for.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Prompt {
     /// For people, instead of the name.
@@ -51,7 +52,7 @@ pub struct Prompt {
 }
 
 /// Where a variable holds. All that is said must fit; of several values of one dimension one must.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Scope {
     /// In these environments.
@@ -79,7 +80,7 @@ impl Scope {
 }
 
 /// `x` or `[x, y]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum OneOrMany<T> {
     /// One.

@@ -4,6 +4,7 @@ use slipway_domain::{
     event::{Address, PlanEvent, TaskEvent, Verdict},
     id::TaskKey,
     name::HolderName,
+    release::PullCredentials,
 };
 use slipway_engine::{
     decide,
@@ -374,6 +375,22 @@ fn skipped_steps_are_not_planned_and_unknown_ones_are_a_problem() {
     let (mut world, id) = World::with(required);
     world.settle();
     assert_eq!(world.end(id), "rejected: step `a` can not be skipped: it says `required: true`");
+}
+
+#[test]
+fn a_pull_without_names_has_every_image_and_what_it_takes_to_get_them() {
+    let body = "steps:\n  - {name: pull, targets: {role: web}, docker-pull: {}}";
+    let mut asked = request("x", body, targets(1, 1));
+    let db = asked.secrets[0].clone();
+    let credentials = PullCredentials { username: "u".to_owned(), password: db.clone() };
+    asked.release.packages.values_mut().for_each(|package| package.credentials = Some(credentials.clone()));
+    let (mut world, id) = World::with(asked);
+    assert_eq!(world.due(id), ["pull@web-01"]);
+    let key = TaskKey::new("pull".parse().unwrap(), "web-01".parse().unwrap());
+    let order = slipway_engine::order::doorbell(&world.state, id, &key).unwrap().unwrap().order;
+    assert_eq!(order.secrets, [db]);
+    let slipway_domain::order::Work::DockerPull(pull) = order.work else { panic!() };
+    assert_eq!(pull.images.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["web"]);
 }
 
 #[test]

@@ -67,6 +67,7 @@ fn view(n: u64, environment: &str, outcome: Option<Outcome>) -> DeploymentView {
         summary,
         at_seq: n,
         packages: BTreeMap::new(),
+        variables: BTreeMap::from([("Ticket".into(), "C-17".into())]),
         plan_digest: Some("d".into()),
         problems: vec![],
         steps,

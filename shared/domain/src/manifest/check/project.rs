@@ -212,6 +212,13 @@ fn check_action(project: &Project, step: &Step, messages: &mut Vec<String>) {
             check_sql(sql, messages);
             sql.package.as_ref()
         }
+        Action::DockerPull(pull) => {
+            messages.extend(pull.packages.iter().filter_map(|package| unknown_package(project, package)));
+            if project.packages.is_empty() {
+                messages.push("`docker-pull`: the project has no packages".to_owned());
+            }
+            None
+        }
         Action::Approval(approval) => {
             if approval.votes == 0 {
                 messages.push("`approval.votes` is 0: write 1 or more".to_owned());
