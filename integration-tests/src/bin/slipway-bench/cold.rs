@@ -83,7 +83,7 @@ struct Writer {
 
 impl Writer {
     async fn start(stack: &Stack) -> Result<Self> {
-        let client = log::connect(&stack.nats_url(), &stack.seed("planner")).await?;
+        let client = log::connect(&stack.nats_url(), &stack.seed("operator")).await?;
         // Once a minute all that was written is brought to the disk, and everybody waits for it.
         let jetstream = jetstream::ContextBuilder::new().timeout(Duration::from_secs(120)).build(client);
         Ok(Self { jetstream, acks: FuturesUnordered::new() })
