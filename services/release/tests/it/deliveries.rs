@@ -83,6 +83,31 @@ async fn the_same_image_again_changes_nothing_and_a_moved_tag_changes_no_release
 }
 
 #[tokio::test]
+async fn versions_that_count_on_count_each_image_once_also_at_the_same_moment() -> Result<()> {
+    let stage = Stage::start().await?;
+    let mut project = Stage::project(&json!([{"on": "push", "packages": ["web"], "channel": "stable"}]));
+    project["version"] = "#{Last.Major}.#{Last.Minor}.#{Next.Patch}".into();
+    stage.apply(project).await?;
+    let first = stage.push("1.0.0", "one").await?;
+    assert_eq!(stage.verdicts("1.0.0", 1).await[0].reason, "release 0.0.1 of shop");
+    stage.deliver(&[event(IMAGE, "1.0.0", &first)]).await?;
+    assert!(stage.verdicts("1.0.0", 2).await.iter().all(|verdict| verdict.reason == "release 0.0.1 of shop"));
+    for (tag, content, version) in [("1.0.1", "two", "0.0.2"), ("1.0.2", "three", "0.0.3")] {
+        stage.push(tag, content).await?;
+        assert_eq!(stage.verdicts(tag, 1).await[0].reason, format!("release {version} of shop"));
+    }
+    let make = async |tag: &str| -> Result<ReleaseView> {
+        stage.api.post("/api/v1/projects/shop/releases", &json!({ "packages": { "web": tag } })).await
+    };
+    let (one, two) = tokio::try_join!(make("1.0.0"), make("1.0.1"))?;
+    let mut versions = [one.version, two.version];
+    versions.sort();
+    assert_eq!(versions, ["0.0.4", "0.0.5"]);
+    assert_eq!(stage.releases().await?.len(), 5);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_registry_that_does_not_answer_is_asked_again_also_after_a_crash() -> Result<()> {
     let mut stage = Stage::start().await?;
     let digest = stage.push("1.0.0", "one").await?;
