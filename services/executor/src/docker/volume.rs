@@ -11,16 +11,16 @@ use slipway_service::failpoint;
 use super::{DockerError, Engine};
 
 impl Engine {
-    /// The names of the volumes that have every one of the labels (`label=value`).
-    pub async fn volumes(&self, labels: &[String]) -> Result<Vec<String>, DockerError> {
+    /// The volumes that have every one of the labels (`label=value`): names, and all their labels.
+    pub async fn volumes(&self, labels: &[String]) -> Result<Vec<(String, HashMap<String, String>)>, DockerError> {
         let filters = HashMap::from([("label", labels.iter().map(String::as_str).collect::<Vec<_>>())]);
         let options = ListVolumesOptionsBuilder::new().filters(&filters).build();
         let found = self.docker.list_volumes(Some(options)).await;
         let found = found.map_err(|error| self.explain("listing volumes", "the list of volumes", error))?;
-        Ok(found.volumes.unwrap_or_default().into_iter().map(|volume| volume.name).collect())
+        Ok(found.volumes.unwrap_or_default().into_iter().map(|volume| (volume.name, volume.labels)).collect())
     }
 
-    /// Makes a volume; one of that name that is there already stays as it is.
+    /// Makes a volume.
     pub async fn make_volume(&self, name: &str, labels: HashMap<String, String>) -> Result<(), DockerError> {
         let request = VolumeCreateRequest { name: Some(name.to_owned()), labels: Some(labels), ..Default::default() };
         failpoint!("executor.volume.before");

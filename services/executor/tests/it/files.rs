@@ -67,15 +67,18 @@ async fn a_secret_file_is_the_users_alone_survives_restarts_and_goes_with_its_co
     machine::run("docker", &["restart", "-t", "1", &name]).await?;
     assert_eq!(read(&name).await?, VALUE);
 
+    let before = volumes(&stage).await?;
+    assert!(before.len() == 1 && before[0].starts_with(&format!("{name}-secrets-")), "{before:?}");
     let mut broken = work.clone();
     broken.command = Some(["/bin/sh", "-c", "exit 3"].map(str::to_owned).into());
     stage.fail(&ask(&stage, broken, &secret)).await?;
-    assert_eq!(volumes(&stage).await?, [format!("{name}-secrets")], "the old container's stays");
+    assert_eq!(volumes(&stage).await?, before, "the old container's stays");
     assert_eq!(read(&name).await?, VALUE);
 
     let second = ask(&stage, work, &secret);
     stage.succeed(&second).await?;
-    assert_eq!(volumes(&stage).await?, [format!("{}-secrets", second.name("shop-web"))]);
+    let after = volumes(&stage).await?;
+    assert!(after.len() == 1 && after[0].starts_with(&second.name("shop-web")), "{after:?}");
     assert_eq!(stage.containers().await?.len(), 1);
     let without = stage.ask("web", Work::DockerRun(RunContainer { secrets: [].into(), ..work_of(&second) }));
     stage.succeed(&without).await?;
@@ -97,6 +100,29 @@ async fn a_secret_for_a_user_that_nobody_knows_is_an_error_and_leaves_nothing() 
     let failure = stage.fail(&ask(&stage, work, &secret)).await?;
     assert!(failure.message.contains("user `stranger`"), "{}", failure.message);
     assert_eq!((stage.containers().await?.len(), volumes(&stage).await?.len()), (0, 0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_volume_that_a_later_attempt_is_filling_is_left_alone() -> Result<()> {
+    let stage = Stage::start().await?;
+    let (work, secret) = work(&stage, "app").await?;
+    for (epoch, stays) in [("0", false), ("999999999", true)] {
+        let labels = [
+            format!("slipway.project={}", stage.project),
+            "slipway.environment=staging".into(),
+            "slipway.step=web".into(),
+            "slipway.target=web-01".into(),
+            "slipway.kind=run".into(),
+            format!("slipway.epoch={epoch}"),
+        ];
+        let name = format!("{}-{epoch}", stage.project);
+        let mut create = vec!["volume", "create", name.as_str()];
+        create.extend(labels.iter().flat_map(|label| ["--label", label]));
+        machine::run("docker", &create).await?;
+        stage.succeed(&ask(&stage, work.clone(), &secret)).await?;
+        assert_eq!(volumes(&stage).await?.contains(&name), stays, "epoch {epoch}");
+    }
     Ok(())
 }
 

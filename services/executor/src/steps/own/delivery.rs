@@ -3,6 +3,8 @@
 //! A volume survives the container's restarts and those of its host, is in no image that somebody makes of the
 //! container, and is read-only to it; so it is filled through a second container, which never runs.
 
+use std::collections::HashMap;
+
 use indexmap::IndexMap;
 use slipway_domain::order::PutFile;
 
@@ -12,7 +14,7 @@ use crate::{
         Engine,
         archive::NewFile,
         container::{Blueprint, SECRETS_FOLDER, SecretsMount},
-        labels::{Identity, Kind},
+        labels::{self, Identity, Kind},
     },
     task::{Stop, Task, failed},
 };
@@ -46,10 +48,9 @@ pub(super) async fn files(task: &Task<'_>, engine: &Engine, plan: &Plan<'_>, id:
 /// Makes and fills the volume of the container's secrets, if it has any.
 pub(super) async fn secrets(task: &Task<'_>, engine: &Engine, plan: &Plan<'_>) -> Result<Option<SecretsMount>, Stop> {
     let Some(secrets) = plan.delivery.secrets.filter(|secrets| !secrets.is_empty()) else { return Ok(None) };
-    let volume = format!("{}-secrets", plan.name);
+    // Each attempt has a volume of its own: whatever one that was taken for lost still does, it does to its own.
+    let volume = format!("{}-secrets-{}", plan.name, plan.identity.epoch);
     task.effect(&format!("make volume {volume}")).await?;
-    // An earlier attempt may have left it half full.
-    engine.remove_volume(&volume).await?;
     engine.make_volume(&volume, plan.identity.labels("")).await?;
     let identity = Identity { kind: Kind::Files, ..plan.identity.clone() };
     let blueprint = || {
@@ -114,24 +115,32 @@ fn number_of(passwd: &str, user: &str) -> Option<u64> {
     lines.find(|fields| fields.first() == Some(&user))?.get(2)?.parse().ok()
 }
 
-/// Removes the volumes of the place that no container has any more, and what a lost attempt left to fill them.
+/// Removes the volumes of the place that no container has any more, and what a lost attempt left to fill them. What is
+/// newer belongs to somebody who came later.
 pub async fn sweep(task: &Task<'_>, engine: &Engine, identity: &Identity) -> Result<(), Stop> {
-    let volumes = engine.volumes(&identity.place()).await?;
+    let mut volumes = engine.volumes(&identity.place()).await?;
+    volumes.retain(|(_, labels)| is_older(labels, identity));
     if volumes.is_empty() {
         return Ok(());
     }
     let fillers = Identity { kind: Kind::Files, ..identity.clone() };
-    for filler in engine.containers(&fillers.place()).await? {
+    let left = engine.containers(&fillers.place()).await?;
+    for filler in left.into_iter().filter(|filler| is_older(&filler.labels, identity)) {
         task.effect_regardless("remove the container that filled a volume").await?;
         engine.remove(&filler.id).await?;
     }
-    task.effect_regardless("remove volumes that no container has any more").await?;
-    for volume in volumes {
+    for (volume, _) in volumes {
+        task.effect_regardless("remove a volume, unless a container has it").await?;
         if engine.remove_volume(&volume).await? {
             task.held.say(format!("removed volume {volume}"));
         }
     }
     Ok(())
+}
+
+/// Whether something was made by this attempt or an earlier one.
+fn is_older(of: &HashMap<String, String>, identity: &Identity) -> bool {
+    of.get(labels::EPOCH).and_then(|epoch| epoch.parse().ok()).is_some_and(|epoch: u64| epoch <= identity.epoch)
 }
 
 #[cfg(test)]
