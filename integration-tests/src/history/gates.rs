@@ -28,6 +28,8 @@ pub struct Gate {
     /// Sequence, digest and expiry of the last opening.
     opened: Option<(u64, String, DateTime<Utc>)>,
     votes: BTreeMap<PersonName, Verdict>,
+    /// What their voters knew not to be as it was deployed.
+    drift: Option<String>,
     pub decided: Option<Verdict>,
 }
 
@@ -55,10 +57,11 @@ impl Gate {
                 let may = self.opened.is_none() || self.decided == Some(Verdict::Retry);
                 self.opened = Some((seq, plan_digest.clone(), *expires));
                 self.votes.clear();
+                self.drift = None;
                 self.decided = None;
                 if by_planner && may { Ok(()) } else { Err(format!("{actor} opened it a second time")) }
             }
-            GateEvent::Voted { opened, plan_digest, person, verdict, .. } => {
+            GateEvent::Voted { opened, plan_digest, person, verdict, drift, .. } => {
                 let here = self.opened.as_ref().is_some_and(|(seq, digest, _)| seq == opened && digest == plan_digest);
                 let member = asked.teams.is_empty()
                     || request.teams_of(person).into_iter().any(|team| asked.teams.contains(team));
@@ -70,6 +73,10 @@ impl Gate {
                     None => *verdict != Verdict::Approve,
                 };
                 if here && member && !excluded && own && answers && self.decided.is_none() {
+                    if self.drift != *drift {
+                        self.votes.clear();
+                    }
+                    self.drift.clone_from(drift);
                     self.votes.insert(person.clone(), *verdict);
                 }
                 Ok(())

@@ -10,6 +10,7 @@ mod cluster;
 mod conditions;
 mod crashes;
 mod damage;
+mod drift;
 mod engine_restart;
 mod examples;
 mod failing_release;

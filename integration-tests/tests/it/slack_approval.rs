@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use slipway_domain::event::{Outcome, Verdict};
 use slipway_integration_tests::{
-    shop,
+    machine, shop,
     shop::Shop,
     slack::{Button, Call, LocalSlack, Signing},
     stack::Wanted,
@@ -68,6 +68,7 @@ async fn tell(shop: &mut Shop, slack: &LocalSlack) -> Result<()> {
     let look = |call: &Call| call.readable().contains("Look at the first host") && call.button(Button::Approve).is_ok();
     let canary = slack.wait_for_message(PATIENCE, look).await?;
     assert!(shop.page(1).await?.contains("shop 1.0.0") && shop.page(2).await.is_err(), "the canary alone");
+    a_stopped_canary_is_not_approved(shop, slack, &notifier, &canary).await?;
     let answer = slack.press(&notifier, &canary, Button::Approve, ANA).await?;
     assert_eq!(answer.status, 200, "{answer:?}");
     let view = shop.succeeded(&production).await;
@@ -83,6 +84,23 @@ async fn tell(shop: &mut Shop, slack: &LocalSlack) -> Result<()> {
 
     let edit = slack.wait_for_update(PATIENCE, |call| call.button(Button::Approve).is_err()).await?;
     assert!(edit.readable().contains("ana"), "the message says who decided: {edit:#?}");
+    Ok(())
+}
+
+async fn a_stopped_canary_is_not_approved(
+    shop: &Shop,
+    slack: &LocalSlack,
+    notifier: &str,
+    canary: &Call,
+) -> Result<()> {
+    let running = shop.running_on("web-01").await?;
+    let id = running.iter().find_map(|container| container.id.clone()).expect("the canary");
+    machine::run("docker", &["stop", &id]).await?;
+    let answer = slack.press(notifier, canary, Button::Approve, ANA).await?;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let whisper = slack.wait_for_whisper(PATIENCE, |call| call.readable().contains("does not run")).await?;
+    assert!(whisper.readable().contains("--drift"), "{whisper:#?}");
+    machine::run("docker", &["start", &id]).await?;
     Ok(())
 }
 

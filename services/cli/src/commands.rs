@@ -4,6 +4,7 @@ mod audit;
 mod deploy;
 mod deployment;
 mod doctor;
+mod drift;
 mod explain;
 mod gate;
 mod get;
@@ -105,9 +106,11 @@ enum Command {
     Guide(gate::Guide),
     /// Who runs what where, and what waits for whom
     Status(status::Status),
-    /// Targets and who serves them
+    /// Targets: who serves them, and what is there
     #[command(subcommand)]
     Target(target::Target),
+    /// Show what is no more as it was deployed; exit code 1 if there is something
+    Drift(drift::Drift),
     /// Secrets: set, list, delete
     #[command(subcommand)]
     Secret(secret::Secret),
@@ -162,6 +165,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Reject(args) => args.run(&shared, slipway_domain::event::Verdict::Reject).await,
         Command::Status(args) => args.run(&shared).await,
         Command::Target(args) => args.run(&shared).await,
+        Command::Drift(args) => args.run(&shared).await,
         Command::Secret(args) => args.run(&shared).await,
         Command::Token(args) => args.run(&shared).await,
         Command::Webhook(args) => args.run(&shared).await,

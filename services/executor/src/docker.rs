@@ -5,6 +5,7 @@
 
 pub mod archive;
 pub mod container;
+mod host;
 pub mod image;
 pub mod labels;
 pub mod output;

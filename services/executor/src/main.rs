@@ -3,6 +3,7 @@
 //! It makes no choices and has no rules: an order is complete. It needs NATS and Docker, no database.
 
 mod docker;
+mod errands;
 mod settings;
 mod simulate;
 mod steps;
@@ -33,6 +34,7 @@ async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<
     let readiness = Readiness::new(&["nats", "worker"]);
     let operators = tokio::spawn(ops::serve(settings.address(), ops::router(readiness.clone()), shutdown.clone()));
     let steps = Steps::new(settings.worker_docker.clone(), settings::probe_client()?);
+    let engines = steps.engines();
     let performer = settings.simulate.performer(steps)?;
     let worker = settings.worker_config()?;
     tracing::info!(id = %worker.name, targets = ?worker.targets, "starting");
@@ -43,7 +45,11 @@ async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<
     };
     let result = tokio::select! {
         bus = connected => match bus {
-            Ok(bus) => slipway_worker::serve(bus, worker, performer, readiness, shutdown.clone()).await.context("serving tasks"),
+            Ok(bus) => {
+                // Ends with the runtime: an errand is never waited for.
+                errands::serve(&bus, &worker, &engines).await;
+                slipway_worker::serve(bus, worker, performer, readiness, shutdown.clone()).await.context("serving tasks")
+            }
             Err(error) => Err(error),
         },
         // While NATS is waited for there is nothing to drain.

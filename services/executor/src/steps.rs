@@ -25,7 +25,7 @@ use crate::{
 
 /// Performs the tasks of an executor.
 pub struct Steps {
-    engines: Engines,
+    engines: Arc<Engines>,
     http: reqwest::Client,
     worker_docker: String,
 }
@@ -33,12 +33,17 @@ pub struct Steps {
 impl Steps {
     /// `worker_docker` is the engine of tasks that run on no target.
     pub fn new(worker_docker: String, http: reqwest::Client) -> Self {
-        Self { engines: Engines::default(), http, worker_docker }
+        Self { engines: Arc::default(), http, worker_docker }
+    }
+
+    /// The engines that tasks have named so far.
+    pub fn engines(&self) -> Arc<Engines> {
+        self.engines.clone()
     }
 
     /// One attempt, as the steps see it.
     pub fn task<'a>(&'a self, held: &'a Held, doorbell: &'a Doorbell) -> Task<'a> {
-        let (http, engines, worker_docker) = (&self.http, &self.engines, self.worker_docker.as_str());
+        let (http, engines, worker_docker) = (&self.http, self.engines.as_ref(), self.worker_docker.as_str());
         Task { held, doorbell, http, engines, worker_docker, back_at: None, heard: Heard::default() }
     }
 }

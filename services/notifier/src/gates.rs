@@ -57,6 +57,8 @@ struct Opening {
     seq: u64,
     plan_digest: String,
     votes: BTreeMap<PersonName, Vote>,
+    /// What their voters knew not to be as it was deployed.
+    drift: Option<String>,
     ended: Option<Ended>,
 }
 
@@ -220,19 +222,24 @@ impl Gate {
             match (event, &envelope.actor) {
                 (GateEvent::Opened { plan_digest, .. }, Actor::Planner { .. }) => {
                     let (plan_digest, votes) = (plan_digest.clone(), BTreeMap::new());
-                    self.opening = Some(Opening { seq, plan_digest, votes, ended: None });
+                    self.opening = Some(Opening { seq, plan_digest, votes, drift: None, ended: None });
                     self.posted = None;
                     self.closed = false;
                 }
                 (GateEvent::Decided { verdict, reason }, Actor::Planner { .. }) => {
                     self.end(Ended::Decided { verdict: *verdict, reason: reason.clone() });
                 }
-                (GateEvent::Voted { opened, plan_digest, person, verdict, note }, Actor::Person { name, .. })
-                    if name == person =>
-                {
+                (
+                    GateEvent::Voted { opened, plan_digest, person, verdict, note, drift },
+                    Actor::Person { name, .. },
+                ) if name == person => {
                     let current =
                         |o: &&mut Opening| o.seq == *opened && o.plan_digest == *plan_digest && o.ended.is_none();
                     if let Some(opening) = self.opening.as_mut().filter(current) {
+                        if opening.drift != *drift {
+                            opening.votes.clear();
+                            opening.drift.clone_from(drift);
+                        }
                         opening.votes.insert(person.clone(), Vote { verdict: *verdict, note: note.clone() });
                     }
                 }

@@ -9,7 +9,8 @@ use std::{sync::Arc, time::Duration};
 use chrono::Utc;
 use slipway_bus::{Appended, Bus, BusError};
 use slipway_domain::{
-    event::{Actor, Address, Entry, Envelope, GateEvent, GateScope, SCHEMA},
+    api::drift_digest,
+    event::{Actor, Address, Entry, Envelope, GateEvent, GateScope, SCHEMA, Verdict},
     id,
     name::PersonName,
 };
@@ -39,6 +40,14 @@ pub enum VoteError {
     /// A correct no.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// Something is not as it was deployed.
+    #[error("What runs is not what the plan was made for: {what}. If it shall go on all the same: `{command}`")]
+    Drift {
+        /// What, for people.
+        what: String,
+        /// How to approve all the same.
+        command: String,
+    },
     /// The log can not take it.
     #[error("the vote could not be written to the log")]
     Log(#[from] BusError),
@@ -69,6 +78,7 @@ impl Votes {
                 Ruling::AlreadyCast(person) => return Ok(Counted { person, before: true }),
                 Ruling::Cast(ballot) => ballot,
             };
+            self.nothing_drifted(&ballot).await?;
             let address = Address::Gate(ballot.deployment, ballot.step.clone(), GateScope::All);
             failpoint!("notifier.voted.before");
             let appended = self.bus.append(&address, ballot.head, &entry(&ballot, &press.trigger)).await?;
@@ -79,6 +89,19 @@ impl Votes {
                 Appended::Lost { head } => self.board.reached(head.max(ballot.head + 1)).await,
             }
         }
+    }
+
+    /// Somebody who approves in chat can not say that they know of drift, so there must be none. When nobody can tell,
+    /// the plan is what was seen.
+    async fn nothing_drifted(&self, ballot: &Ballot) -> Result<(), VoteError> {
+        if ballot.verdict != Verdict::Approve {
+            return Ok(());
+        }
+        let drift = self.bus.ask_drift(ballot.deployment).await?.unwrap_or_default();
+        let Some(digest) = drift_digest(&drift) else { return Ok(()) };
+        let told: Vec<_> = drift.iter().map(|drift| format!("on {}: {}", drift.target, drift.detail)).collect();
+        let command = format!("slipway approve {} {} --drift {digest}", ballot.deployment, ballot.step);
+        Err(VoteError::Drift { what: told.join("; "), command })
     }
 }
 
@@ -105,6 +128,7 @@ fn entry(ballot: &Ballot, trigger: &str) -> Entry {
             person: ballot.person.clone(),
             verdict: ballot.verdict,
             note: None,
+            drift: None,
         }],
     })
 }
@@ -112,8 +136,6 @@ fn entry(ballot: &Ballot, trigger: &str) -> Entry {
 #[cfg(test)]
 mod tests {
     use slipway_domain::{id::DeploymentId, name::StepName};
-
-    use slipway_domain::event::Verdict;
 
     use super::*;
 

@@ -149,6 +149,10 @@ fn told(verdict: Verdict, outcome: &Result<Counted, VoteError>) -> String {
             tracing::info!(%refusal, "press refused");
             refusal.to_string()
         }
+        Err(drift @ VoteError::Drift { .. }) => {
+            tracing::info!(reason = %drift, "press refused");
+            drift.to_string()
+        }
         Err(error @ VoteError::Log(cause)) => {
             tracing::error!(%error, %cause, "vote lost");
             format!("Your {word} could not be recorded. Press again, or use `slipway approve` or `slipway reject`.")

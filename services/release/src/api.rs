@@ -12,6 +12,7 @@ mod pushes;
 mod releases;
 mod repair;
 mod secrets;
+mod targets;
 
 use axum::{
     Router,
@@ -51,6 +52,8 @@ pub fn router() -> Router<Shared> {
         .route("/api/v1/deployments/{id}/gates/{step}", post(deployments::vote))
         .route("/api/v1/board", get(board::board))
         .route("/api/v1/target-status", get(board::targets))
+        .route("/api/v1/target-status/{target}/check", post(targets::check))
+        .route("/api/v1/drift", get(targets::drift))
         .route("/api/v1/audit", get(board::audit))
         .route("/api/v1/pushes", get(pushes::list))
         .route("/api/v1/pushes/{seq}/replay", post(pushes::replay))

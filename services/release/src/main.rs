@@ -7,6 +7,7 @@ mod app;
 mod archive;
 mod auth;
 mod bootstrap;
+mod drift_answers;
 mod hooks;
 mod keyring;
 mod operations;
@@ -101,6 +102,7 @@ async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<
     work.spawn(archive::run(app.clone(), shutdown.clone()));
     work.spawn(guard("fold", projection::run(app.clone(), shutdown.clone()), app.clone()));
     work.spawn(guard("secret delivery", secret_delivery::run(app.clone(), shutdown.clone()), app.clone()));
+    work.spawn(guard("drift", drift_answers::run(app.clone(), shutdown.clone()), app.clone()));
     work.spawn(guard("pushes", pushes::run(app.clone(), shutdown.clone()), app.clone()));
     work.spawn(policy::run(app.clone(), shutdown.clone()));
     work.spawn(promotion::run(app.clone(), shutdown.clone()));

@@ -5,6 +5,7 @@ pub mod demo;
 pub mod deployments;
 pub mod freezes;
 pub mod gates;
+pub mod inspections;
 pub mod manifests;
 pub mod plans;
 pub mod progression;

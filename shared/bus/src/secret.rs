@@ -1,6 +1,6 @@
 //! Requests for secrets: the holder of a claim asks, a release service answers. Nothing is stored.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_nats::{Client, Subject, Subscriber};
 use futures::StreamExt as _;
@@ -14,25 +14,13 @@ impl Bus {
     /// Asks once. None: nobody there, or no answer in time.
     pub async fn ask_secrets(&self, request: &SecretRequest) -> Result<Option<SecretAnswer>, BusError> {
         let subject = subject::secret(&request.holder);
-        let payload = serde_json::to_vec(request)
-            .map_err(|e| BusError::Refused { what: "a request for secrets".into(), reason: e.to_string() })?;
-        let started = Instant::now();
-        let request = async_nats::Request::new().payload(payload.into()).timeout(Some(ANSWER_WITHIN));
-        match self.inner.client.send_request(subject.clone(), request).await {
-            Ok(reply) => Ok(serde_json::from_slice(&reply.payload).ok()),
-            Err(_) if self.denied_since(&subject, started) => Err(BusError::Denied { subject }),
-            Err(_) => Ok(None),
-        }
+        let answer = self.ask(subject, request, ANSWER_WITHIN).await?;
+        Ok(answer.and_then(|json| serde_json::from_slice(&json).ok()))
     }
 
     /// The requests of all holders; each reaches one of the release services.
     pub async fn secret_requests(&self) -> Result<SecretRequests, BusError> {
-        let subscriber =
-            self.inner
-                .client
-                .queue_subscribe(subject::SECRETS, subject::SECRETS_QUEUE.to_owned())
-                .await
-                .map_err(|e| BusError::Refused { what: "a subscription to secret.*".into(), reason: e.to_string() })?;
+        let subscriber = self.questions(subject::SECRETS, subject::SECRETS_QUEUE).await?;
         Ok(SecretRequests { subscriber, client: self.inner.client.clone() })
     }
 }

@@ -17,6 +17,8 @@ pub(crate) const PUSHES: &str = "push.>";
 pub(crate) const PRESENCE: &str = "$KV.PRESENCE.>";
 /// All requests for secrets.
 pub(crate) const SECRETS: &str = "secret.*";
+/// Questions for drift, and the queue group that answers them.
+pub(crate) const DRIFT: &str = "drift";
 /// The queue group that answers requests for secrets.
 pub(crate) const SECRETS_QUEUE: &str = "secrets";
 
@@ -85,6 +87,11 @@ pub(crate) fn doorbell(target: &TargetName) -> String {
 /// Where holders of a target's tasks hear that they should look for a cancel.
 pub(crate) fn cancel(target: &TargetName) -> String {
     format!("cancel.{target}")
+}
+
+/// Where whoever serves a target is asked to look there; also the name of its queue group.
+pub(crate) fn errand(target: &TargetName) -> String {
+    format!("errand.{target}")
 }
 
 /// Where a holder is asked whether it is there.

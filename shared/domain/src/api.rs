@@ -11,6 +11,7 @@ mod problem;
 mod pushes;
 mod releases;
 mod repair;
+mod targets;
 mod waiting;
 
 pub use access::*;
@@ -23,4 +24,5 @@ pub use problem::*;
 pub use pushes::*;
 pub use releases::*;
 pub use repair::*;
+pub use targets::*;
 pub use waiting::*;

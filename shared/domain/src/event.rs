@@ -336,6 +336,10 @@ pub enum GateEvent {
         /// In the person's words.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<String>,
+        /// The digest of what the person knew not to be as it was deployed; none: nothing. A vote of who knew of
+        /// something else voids the approvals before it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        drift: Option<String>,
     },
     /// The votes, or the time, decided. (planner)
     Decided {

@@ -9,6 +9,7 @@ pub mod duration;
 pub mod event;
 pub mod id;
 pub mod image;
+pub mod inspection;
 pub mod manifest;
 pub mod name;
 pub mod order;

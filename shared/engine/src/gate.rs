@@ -22,6 +22,8 @@ pub struct Gate {
     pub state: GateState,
     /// The votes that count, the latest of each person.
     pub votes: BTreeMap<PersonName, Vote>,
+    /// What their voters knew not to be as it was deployed, as a digest.
+    pub drift: Option<String>,
 }
 
 /// Where a gate is.
@@ -125,7 +127,7 @@ pub fn may_vote(request: &Request, approval: &Approval, person: &PersonName) -> 
 
 impl Gate {
     pub(crate) fn new() -> Self {
-        Self { head: 0, state: GateState::Closed, votes: BTreeMap::new() }
+        Self { head: 0, state: GateState::Closed, votes: BTreeMap::new(), drift: None }
     }
 
     /// The sequence of its `Opened`, while and after it was open.
@@ -154,6 +156,7 @@ impl Gate {
                 Actor::Planner { .. },
             ) => {
                 self.votes.clear();
+                self.drift = None;
                 self.state = GateState::Open { opened: seq, plan_digest: plan_digest.clone(), expires: *expires };
             }
             (GateState::Open { opened, .. }, GateEvent::Decided { verdict, reason }, Actor::Planner { .. }) => {
@@ -161,10 +164,15 @@ impl Gate {
             }
             (
                 GateState::Open { opened, plan_digest, .. },
-                GateEvent::Voted { opened: voted_for, plan_digest: seen, person, verdict, note },
+                GateEvent::Voted { opened: voted_for, plan_digest: seen, person, verdict, note, drift },
                 Actor::Person { name, .. },
             ) => {
                 if opened == voted_for && plan_digest == seen && name == person && counts(person, *verdict) {
+                    // Whoever approved before has not seen what this person has.
+                    if self.drift != *drift {
+                        self.votes.clear();
+                        self.drift.clone_from(drift);
+                    }
                     self.votes.insert(person.clone(), Vote { verdict: *verdict, note: note.clone(), at });
                 }
             }

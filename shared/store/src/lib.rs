@@ -22,6 +22,7 @@ mod rebuild;
 mod releases;
 mod secrets;
 mod settings;
+mod standing;
 mod tokens;
 mod webhooks;
 
@@ -34,4 +35,5 @@ pub use projection::{Batch, DeploymentChange, Projected};
 pub use reached::Reached;
 pub use releases::ReleaseRow;
 pub use secrets::SealedSecret;
+pub use standing::Standing;
 pub use tokens::{NewToken, TokenOwner};

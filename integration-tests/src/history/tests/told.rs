@@ -160,7 +160,14 @@ impl Told {
         let person = "ana".parse().unwrap();
         let unwanted = last.address == Address::Gate(id, "web".parse().unwrap(), GateScope::All) && id.0.as_u128() == 2;
         let verdict = if unwanted { Verdict::Reject } else { Verdict::Approve };
-        let vote = GateEvent::Voted { opened: last.seq, plan_digest: plan_digest.clone(), person, verdict, note: None };
+        let vote = GateEvent::Voted {
+            opened: last.seq,
+            plan_digest: plan_digest.clone(),
+            person,
+            verdict,
+            note: None,
+            drift: None,
+        };
         self.append(
             last.address,
             Events::Gate(vec![vote]),

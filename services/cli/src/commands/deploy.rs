@@ -1,12 +1,15 @@
 //! `slipway deploy`, `slipway promote` and `slipway rollback`: ask for a deployment, and watch it if wished.
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use clap::Args;
 use reqwest::Method;
 use slipway_domain::{
-    api::{AcceptedDeployment, Candidates, CreateDeployment, HoldingFreeze},
+    api::{AcceptedDeployment, Candidates, CreateDeployment, HoldingFreeze, Preview},
     name::{EnvironmentName, ProjectName, StepName},
 };
 
@@ -45,6 +48,9 @@ pub struct Deploy {
     /// Environment
     #[arg(long)]
     to: EnvironmentName,
+    /// Only as it was looked at: a file with what `slipway plan --json` printed. Refused if the plan is another one now
+    #[arg(long, value_name = "FILE")]
+    plan: Option<PathBuf>,
     #[command(flatten)]
     options: Options,
     #[command(flatten)]
@@ -82,7 +88,17 @@ impl Options {
     pub(super) fn body(self, project: ProjectName, version: String, environment: EnvironmentName) -> CreateDeployment {
         let Self { skip, at, guided_failure, ignore_freeze, var } = self;
         let variables = var.into_iter().collect();
-        CreateDeployment { project, version, environment, skip, at, guided_failure, ignore_freeze, variables }
+        CreateDeployment {
+            project,
+            version,
+            environment,
+            skip,
+            at,
+            guided_failure,
+            ignore_freeze,
+            variables,
+            plan: None,
+        }
     }
 }
 
@@ -118,9 +134,17 @@ pub struct Rollback {
 
 impl Deploy {
     pub async fn run(self, shared: &Shared) -> Result<()> {
-        let body = self.options.body(self.project, self.version, self.to);
+        let plan = self.plan.as_deref().map(read_plan).transpose()?;
+        let body = CreateDeployment { plan, ..self.options.body(self.project, self.version, self.to) };
         request(shared, &shared.client()?, &body, &self.follow).await
     }
+}
+
+fn read_plan(file: &Path) -> Result<Box<Preview>> {
+    let unreadable =
+        |why: String| Failure::Usage(format!("{} is not what `slipway plan --json` printed: {why}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|error| unreadable(error.to_string()))?;
+    serde_json::from_str(&text).map(Box::new).map_err(|error| unreadable(error.to_string()))
 }
 
 impl Promote {

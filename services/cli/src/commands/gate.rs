@@ -19,6 +19,9 @@ pub struct Vote {
     /// Why, for the others
     #[arg(long)]
     note: Option<String>,
+    /// Approve though something is not as it was deployed: the code that the refusal told
+    #[arg(long, value_name = "CODE")]
+    drift: Option<String>,
 }
 
 /// What to do with a failed task.
@@ -57,30 +60,34 @@ impl Guide {
             Guidance::Exclude => Verdict::Exclude,
             Guidance::Abort => Verdict::Reject,
         };
-        say(shared, &self.deployment, &self.step, Some(self.target), verdict, self.note).await
+        let vote = Said { verdict, note: self.note, drift: None, target: Some(self.target) };
+        say(shared, &self.deployment, &self.step, vote).await
     }
 }
 
 impl Vote {
     pub async fn run(self, shared: &Shared, verdict: Verdict) -> Result<()> {
-        say(shared, &self.deployment, &self.step, None, verdict, self.note).await
+        let vote = Said { verdict, note: self.note, drift: self.drift, target: None };
+        say(shared, &self.deployment, &self.step, vote).await
     }
 }
 
-async fn say(
-    shared: &Shared,
-    deployment: &str,
-    step: &StepName,
-    target: Option<TargetName>,
+/// What a person says.
+struct Said {
     verdict: Verdict,
     note: Option<String>,
-) -> Result<()> {
+    drift: Option<String>,
+    target: Option<TargetName>,
+}
+
+async fn say(shared: &Shared, deployment: &str, step: &StepName, said: Said) -> Result<()> {
+    let Said { verdict, note, drift, target } = said;
     let client = shared.client()?;
     let path = format!("/api/v1/deployments/{}", segment(deployment));
     // The vote is bound to the plan that is there now, so that it can not meet another one.
     let view: DeploymentView = client.get(&path).await?;
     let place = target.as_ref().map_or_else(|| step.to_string(), |target| format!("{step} on {target}"));
-    let body = CastVote { verdict, note, plan: view.plan_digest.clone(), target };
+    let body = CastVote { verdict, note, plan: view.plan_digest.clone(), drift, target };
     let answer: serde_json::Value = client.post(&format!("{path}/gates/{step}"), &body).await?;
     shared.output.show(&answer, |_| {
         let word = match verdict {

@@ -44,6 +44,12 @@ fn text(preview: &Preview, wide: bool) -> String {
     if let Some(waits) = preview.waits() {
         let _ = writeln!(text, "it would wait for {waits}");
     }
+    for unseen in &preview.unseen {
+        let _ = writeln!(text, "{} could not be looked at: {}", unseen.target, unseen.reason);
+    }
+    for drift in &preview.drift {
+        let _ = writeln!(text, "not as it was deployed, on {}: {}", drift.target, drift.detail);
+    }
     for step in &preview.steps {
         text.push('\n');
         step_text(step, wide, &mut text);

@@ -82,7 +82,8 @@ fn release(id: &HolderName) -> Rights {
     rights.publish.extend(blobs());
     // What is old and in its archive leaves the log.
     rights.publish.extend(["DEPLOYMENTS", "OBJ_BLOBS"].map(|stream| format!("$JS.API.STREAM.PURGE.{stream}")));
-    rights.subscribe.push("secret.*".to_owned());
+    rights.publish.push("errand.*".to_owned());
+    rights.subscribe.extend(texts(["secret.*", "drift"]));
     rights.answers = true;
     rights
 }
@@ -110,8 +111,7 @@ fn notifier(id: &HolderName) -> Rights {
     let mut rights = common("notifier", id);
     holds(&mut rights, id, &[name::NOTIFIER]);
     // It votes on behalf of persons whom chat has authenticated, and folds the log to know the gates.
-    rights.publish.push("deployment.*.gate.*.*".to_owned());
-    rights.publish.push("$JS.API.STREAM.MSG.GET.DEPLOYMENTS".to_owned());
+    rights.publish.extend(texts(["deployment.*.gate.*.*", "drift", "$JS.API.STREAM.MSG.GET.DEPLOYMENTS"]));
     rights.publish.extend(follows("DEPLOYMENTS"));
     rights.publish.dedup();
     rights
@@ -120,9 +120,14 @@ fn notifier(id: &HolderName) -> Rights {
 fn executor(id: &HolderName, targets: Option<&[TargetName]>) -> Rights {
     let mut rights = common("executor", id);
     match targets {
-        Some(targets) => holds(&mut rights, id, &targets.iter().map(TargetName::as_str).collect::<Vec<_>>()),
+        Some(targets) => {
+            let targets: Vec<_> = targets.iter().map(TargetName::as_str).collect();
+            holds(&mut rights, id, &targets);
+            rights.subscribe.extend(targets.iter().map(|target| format!("errand.{target}")));
+        }
         None => {
             holds(&mut rights, id, &["*"]);
+            rights.subscribe.push("errand.*".to_owned());
             rights.never_publish.push(format!("deployment.*.task.{}.*", name::NOTIFIER));
         }
     }

@@ -317,6 +317,7 @@ async fn all_that_the_services_do_on_the_bus_works_with_these_rights() {
             person: "ana".parse().unwrap(),
             verdict: Verdict::Approve,
             note: None,
+            drift: None,
         }))
     };
     let first = stored(release.append(&plan, 0, &cancel()).await);

@@ -5,7 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bollard::{auth::DockerCredentials, models::CreateImageInfo, query_parameters::CreateImageOptionsBuilder};
+use bollard::{
+    auth::DockerCredentials,
+    models::CreateImageInfo,
+    query_parameters::{CreateImageOptionsBuilder, RemoveImageOptions},
+};
 use futures::StreamExt;
 use slipway_domain::image::{Digest, ImageRef};
 
@@ -25,6 +29,17 @@ pub struct LocalImage {
     pub digests: Vec<Digest>,
     /// The user that its containers run as: `USER` or `USER:GROUP`, names or numbers; root if empty.
     pub user: String,
+}
+
+/// What became of an image that was to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RemovedImage {
+    /// The engine has it no more by that name.
+    Gone,
+    /// It had not.
+    WasNotThere,
+    /// A container uses it, so it stays.
+    InUse,
 }
 
 /// User name and password for a pull. No `Debug`.
@@ -65,6 +80,18 @@ impl Engine {
         let has_healthcheck = check.first().is_some_and(|word| word != "NONE");
         let user = config.user.unwrap_or_default();
         Ok(Some(LocalImage { id: found.id.unwrap_or_default(), has_healthcheck, digests, user }))
+    }
+
+    /// Takes a name from an image; with its last name the image goes, unless a container uses it.
+    pub async fn remove_image(&self, name: &str) -> Result<RemovedImage, DockerError> {
+        match self.docker.remove_image(name, None::<RemoveImageOptions>, None).await {
+            Ok(_) => Ok(RemovedImage::Gone),
+            Err(error) => match self.explain("removing an image", name, error) {
+                DockerError::Gone(_) => Ok(RemovedImage::WasNotThere),
+                DockerError::Conflict { .. } => Ok(RemovedImage::InUse),
+                error => Err(error),
+            },
+        }
     }
 
     /// Pulls the image by digest; `say` is told in whole sentences, at most every few seconds.

@@ -95,7 +95,8 @@ impl Log {
     fn vote(&mut self, name: &str, opened: u64, verdict: Verdict, note: Option<&str>) {
         let person_name = PersonName::new(name).unwrap();
         let note = note.map(str::to_owned);
-        let event = GateEvent::Voted { opened, plan_digest: PLAN.to_owned(), person: person_name, verdict, note };
+        let event =
+            GateEvent::Voted { opened, plan_digest: PLAN.to_owned(), person: person_name, verdict, note, drift: None };
         assert_eq!(self.gate(person(name), event), []);
     }
 
@@ -283,7 +284,10 @@ fn a_vote_in_another_persons_name_does_not_count() {
     let (mut log, opened) = Log::open(&["ops"]);
     let person_name = PersonName::new("ana").unwrap();
     let (plan_digest, verdict) = (PLAN.to_owned(), Verdict::Approve);
-    log.gate(person("ben"), GateEvent::Voted { opened, plan_digest, person: person_name, verdict, note: None });
+    log.gate(
+        person("ben"),
+        GateEvent::Voted { opened, plan_digest, person: person_name, verdict, note: None, drift: None },
+    );
     assert!(matches!(log.judge("U0ANA", opened, Verdict::Approve), Ok(Ruling::Cast(_))));
 }
 

@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::{
     app::App,
     operations::{
-        envelope, freezes, progression, releases,
+        envelope, freezes, plans, progression, releases,
         request::{self, Options},
     },
     problem::Problem,
@@ -58,7 +58,11 @@ pub async fn request(
     {
         return same(id, seq, &first, &body_digest);
     }
+    let seen = body.plan.clone();
     let request = prepare(app, body, &actor, id, body_digest).await?;
+    if let Some(seen) = seen {
+        plans::must_be(app, &seen, &request).await?;
+    }
     append(app, request, actor).await
 }
 

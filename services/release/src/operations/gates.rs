@@ -1,7 +1,7 @@
 //! Votes at gates. Who may vote is the engine's rule; here the vote is written to the log.
 
 use slipway_domain::{
-    api::{Accepted, CastVote, Right},
+    api::{Accepted, CastVote, Right, drift_digest},
     event::{Address, Entry, GateEvent, GateScope, Verdict},
     id::DeploymentId,
     name::StepName,
@@ -12,7 +12,7 @@ use slipway_service::failpoint;
 use crate::{
     app::App,
     auth::Person,
-    operations::{deployments, envelope},
+    operations::{deployments, envelope, inspections},
     problem::Problem,
 };
 
@@ -33,6 +33,10 @@ pub async fn vote(
         if app.folded.read(|state| state.get(id).is_none()) {
             return Err(deployments::over_or_unknown(app, id).await);
         }
+        let drift = match (&scope, body.verdict) {
+            (GateScope::All, Verdict::Approve) => known_drift(app, id, step, body.drift.as_deref()).await?,
+            _ => None,
+        };
         let (opened, plan_digest) =
             app.folded.read(|state| open_gate(state, id, step, &scope, body.verdict, person))?;
         if body.plan.as_ref().is_some_and(|seen| *seen != plan_digest) {
@@ -49,6 +53,7 @@ pub async fn vote(
             person: person.name.clone(),
             verdict: body.verdict,
             note: body.note.clone(),
+            drift,
         };
         let entry = Entry::Gate(envelope(person.actor(), event));
         failpoint!("release.voted.before");
@@ -58,6 +63,30 @@ pub async fn vote(
             tracing::info!(deployment.id = %id, %step, person = %person.name, verdict = %body.verdict, "voted");
             return Ok(Accepted { id, seq });
         }
+    }
+}
+
+/// The digest of what is not as it was deployed where the deployment goes, if the person knows all of it.
+async fn known_drift(
+    app: &App,
+    id: DeploymentId,
+    step: &StepName,
+    known: Option<&str>,
+) -> Result<Option<String>, Problem> {
+    let drift = inspections::of_deployment(app, id).await?;
+    let digest = drift_digest(&drift);
+    match &digest {
+        Some(digest) if known != Some(digest.as_str()) => {
+            let all: Vec<_> = drift.iter().map(|drift| format!("on {}: {}", drift.target, drift.detail)).collect();
+            Err(Problem::refusal(
+                "drift",
+                format!(
+                    "what runs is not what the plan was made for: {}. If it shall go on all the same: slipway approve {id} {step} --drift {digest}",
+                    all.join("; ")
+                ),
+            ))
+        }
+        _ => Ok(digest),
     }
 }
 

@@ -3,18 +3,18 @@
 use std::collections::HashMap;
 
 use slipway_domain::{
-    api::{CreateDeployment, Preview, TaskStatus},
+    api::{CreateDeployment, DriftReport, HoldingFreeze, Preview, TaskStatus},
     event::Actor,
     id::DeploymentId,
     name::{StepName, TargetName},
     plan::{Plan, Runs},
     release::Request,
 };
-use slipway_engine::{compile, preview};
+use slipway_engine::{compile, preview, stale};
 use slipway_store::DeploymentFilter;
 use uuid::Uuid;
 
-use super::{deployments, freezes};
+use super::{deployments, freezes, inspections};
 use crate::{app::App, problem::Problem};
 
 /// Deployments to the environment, newest first, among which the last success of a task is looked for.
@@ -27,6 +27,26 @@ type Place = (StepName, TargetName);
 pub async fn preview(app: &App, body: CreateDeployment, actor: Actor) -> Result<Preview, Problem> {
     let freeze = freezes::holding(app, &body, &actor).await?;
     let request = deployments::prepare(app, body, &actor, DeploymentId(Uuid::nil()), String::new()).await?;
+    of(app, request, freeze).await
+}
+
+/// Refuses a request that is not any more what somebody has looked at.
+pub(super) async fn must_be(app: &App, seen: &Preview, request: &Request) -> Result<(), Problem> {
+    let now = of(app, request.clone(), None).await?;
+    let changes = stale::changes(seen, &now);
+    if changes.is_empty() {
+        return Ok(());
+    }
+    Err(Problem::refusal(
+        "plan-stale",
+        format!(
+            "the plan that was looked at is not the plan any more: {}; make a new one and look at it",
+            changes.join("; ")
+        ),
+    ))
+}
+
+async fn of(app: &App, request: Request, freeze: Option<HoldingFreeze>) -> Result<Preview, Problem> {
     let plan =
         compile::compile(&request).map_err(|problems| Problem::unprocessable("not-plannable", problems.join("; ")))?;
     let (done, earlier) = done_before(app, &request, &plan).await?;
@@ -37,7 +57,10 @@ pub async fn preview(app: &App, body: CreateDeployment, actor: Actor) -> Result<
     let steps =
         preview::steps(&asked, &plan, before).map_err(|problem| Problem::unprocessable("not-plannable", problem))?;
     let request = asked.request();
+    let DriftReport { drift, unseen, .. } = inspections::of_request(app, request).await?;
     Ok(Preview {
+        drift,
+        unseen,
         digest: plan.digest(),
         freeze,
         behind: behind(app, request),

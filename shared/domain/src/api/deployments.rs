@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use crate::{
-    api::GateView,
+    api::{GateView, Preview},
     event::{Actor, Outcome},
     id::{DeploymentId, TaskKey},
     image::ImageRef,
@@ -39,6 +39,9 @@ pub struct CreateDeployment {
     /// Values of variables that have a `prompt`, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variables: BTreeMap<String, String>,
+    /// The plan that was looked at, as `POST /api/v1/plans` answered: refused if it is not the plan any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Box<Preview>>,
 }
 
 impl CreateDeployment {
@@ -53,6 +56,7 @@ impl CreateDeployment {
             guided_failure: false,
             ignore_freeze: None,
             variables: BTreeMap::new(),
+            plan: None,
         }
     }
 }

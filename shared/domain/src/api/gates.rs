@@ -60,6 +60,10 @@ pub struct CastVote {
     /// The digest of the plan that you looked at; the current one without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
+    /// The digest of what you know not to be as it was deployed, as the refusal `drift` told it. An approval of
+    /// who does not know it is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<String>,
     /// The target whose failed task is meant; none at an approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<TargetName>,

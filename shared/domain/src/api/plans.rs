@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    api::HoldingFreeze,
+    api::{Drift, HoldingFreeze, Unseen},
     id::DeploymentId,
     manifest::{ResultCondition, Scope},
     name::{ChannelName, EnvironmentName, ProjectName, StepName, TargetName, TeamName, VariableSetName},
@@ -36,6 +36,12 @@ pub struct Preview {
     /// The unfinished deployments of the project to the environment, which come first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub behind: Vec<DeploymentId>,
+    /// What is not as it was deployed, of what the deployment is about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<Drift>,
+    /// The targets that nobody could look at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unseen: Vec<Unseen>,
     /// The steps that take part, each after all that it needs.
     pub steps: Vec<PreviewedStep>,
     /// The steps of the release that do not.

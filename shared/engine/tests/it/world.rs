@@ -182,7 +182,8 @@ impl World {
         let i = progress.position(&step.parse().unwrap()).unwrap();
         let opened = progress.steps[i].any_gate().unwrap().opened().unwrap_or(0);
         let plan_digest = if stale { "sha256:other".to_owned() } else { progress.digest.clone() };
-        let event = GateEvent::Voted { opened, plan_digest, person: person.parse().unwrap(), verdict, note: None };
+        let event =
+            GateEvent::Voted { opened, plan_digest, person: person.parse().unwrap(), verdict, note: None, drift: None };
         let head = self.log.head(&address);
         self.log.append(&address, head, Events::Gate(vec![event]), crate::fixture::person(person)).unwrap();
         self.settle();
@@ -208,7 +209,8 @@ impl World {
         verdict: Verdict,
     ) {
         let plan_digest = self.state.get(id).unwrap().progress.as_ref().unwrap().digest.clone();
-        let event = GateEvent::Voted { opened, plan_digest, person: person.parse().unwrap(), verdict, note: None };
+        let event =
+            GateEvent::Voted { opened, plan_digest, person: person.parse().unwrap(), verdict, note: None, drift: None };
         let address = Address::Gate(id, step.parse().unwrap(), GateScope::Target(target.parse().unwrap()));
         let head = self.log.head(&address);
         self.log.append(&address, head, Events::Gate(vec![event]), crate::fixture::person(by)).unwrap();

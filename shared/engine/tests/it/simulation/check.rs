@@ -45,6 +45,7 @@ struct Facts {
 struct Opening {
     seq: u64,
     votes: BTreeMap<String, Verdict>,
+    drift: Option<String>,
 }
 
 /// Panics with the first promise that the history breaks.
@@ -267,8 +268,8 @@ impl Facts {
         let Some(deployment) = state.get(*id) else { return };
         let Some(progress) = &deployment.progress else { return };
         match event {
-            GateEvent::Opened { .. } => *opening = Opening { seq: recorded.seq, votes: BTreeMap::new() },
-            GateEvent::Voted { opened, plan_digest, person, verdict, .. } => {
+            GateEvent::Opened { .. } => *opening = Opening { seq: recorded.seq, ..Opening::default() },
+            GateEvent::Voted { opened, plan_digest, person, verdict, drift, .. } => {
                 let guidance = matches!(scope, GateScope::Target(_));
                 let answers = if guidance {
                     *verdict != Verdict::Approve
@@ -276,6 +277,10 @@ impl Facts {
                     matches!(verdict, Verdict::Approve | Verdict::Reject)
                 };
                 if *opened == opening.seq && *plan_digest == progress.digest && person.as_str() != "eve" && answers {
+                    if opening.drift != *drift {
+                        opening.votes.clear();
+                        opening.drift.clone_from(drift);
+                    }
                     opening.votes.insert(person.to_string(), *verdict);
                 }
             }
