@@ -21,6 +21,7 @@ mod lost_tail;
 mod main_story;
 mod preview;
 mod progression;
+mod retention;
 mod rolling_restart;
 mod same_image;
 mod secret_files;

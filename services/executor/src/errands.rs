@@ -10,7 +10,7 @@ use slipway_domain::{
 };
 use slipway_worker::WorkerConfig;
 
-use crate::docker::{DockerError, Engines, image::RemovedImage, labels};
+use crate::docker::{DockerError, Engine, Engines, container::Seen, image::RemovedImage, labels};
 
 /// Answers the errands to every target that this executor serves, for as long as the process lives. One that NATS does
 /// not let it hear is one that nobody answers.
@@ -70,12 +70,14 @@ async fn remove(
     let engine = engines.at(docker)?;
     let mut gone = Vec::new();
     for id in containers {
-        let own = match engine.inspect(id).await? {
-            Some(seen) => seen.labels.get(labels::TARGET).is_some_and(|label| label == target.as_str()),
-            None => true,
+        let Some(seen) = engine.inspect(id).await? else {
+            gone.push(id.clone());
+            continue;
         };
+        let own = seen.labels.get(labels::TARGET).is_some_and(|label| label == target.as_str());
         if own && engine.remove_unless_live(id).await?.is_none() {
             tracing::info!(%target, container = id, "removed a container that is not needed any more");
+            remove_volumes(&engine, &seen).await?;
             gone.push(id.clone());
         }
     }
@@ -91,4 +93,14 @@ async fn remove(
         }
     }
     Ok(ErrandAnswer::Removed { containers: gone, images: gone_images })
+}
+
+/// Removes the volumes that were made for a container that has gone.
+async fn remove_volumes(engine: &Engine, gone: &Seen) -> Result<(), DockerError> {
+    let made_for = [labels::DEPLOYMENT, labels::STEP, labels::TARGET]
+        .map(|label| format!("{label}={}", gone.labels.get(label).map_or("", String::as_str)));
+    for (volume, _) in engine.volumes(&made_for).await? {
+        engine.remove_volume(&volume).await?;
+    }
+    Ok(())
 }

@@ -33,6 +33,7 @@ pub fn router() -> Router<Shared> {
         .route("/api/v1/projects/{project}/releases/{version}", get(releases::get))
         .route("/api/v1/projects/{project}/releases/{version}/block", post(releases::block))
         .route("/api/v1/projects/{project}/releases/{version}/unblock", post(releases::unblock))
+        .route("/api/v1/projects/{project}/retention", get(releases::retention))
         .route("/api/v1/projects/{project}/candidates/{environment}", get(releases::candidates))
         .route("/api/v1/plans", post(deployments::preview))
         .route("/api/v1/deployments", post(deployments::create).get(deployments::list))

@@ -20,6 +20,7 @@ mod pushes;
 mod rebuild;
 mod registry;
 mod repair_log;
+mod retention;
 mod room;
 mod rotation;
 mod secret_delivery;
@@ -104,6 +105,7 @@ async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<
     work.spawn(guard("secret delivery", secret_delivery::run(app.clone(), shutdown.clone()), app.clone()));
     work.spawn(guard("drift", drift_answers::run(app.clone(), shutdown.clone()), app.clone()));
     work.spawn(guard("pushes", pushes::run(app.clone(), shutdown.clone()), app.clone()));
+    work.spawn(retention::run(app.clone(), shutdown.clone()));
     work.spawn(policy::run(app.clone(), shutdown.clone()));
     work.spawn(promotion::run(app.clone(), shutdown.clone()));
     let served = ops::serve(app.settings.listen.or_port(PORT), server::router(app.clone()), shutdown.clone()).await;

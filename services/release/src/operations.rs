@@ -12,6 +12,7 @@ pub mod progression;
 pub mod releases;
 pub mod repair;
 pub mod request;
+pub mod retention;
 pub mod secrets;
 pub mod tokens;
 pub mod webhooks;

@@ -78,6 +78,9 @@ pub struct Settings {
     /// How long a deployment that is over stays in the log, in hours; the archive in the database keeps it for ever
     #[arg(long, env = "SLIPWAY_LOG_HOURS", default_value_t = 24.0, value_name = "HOURS", value_parser = hours)]
     pub log_hours: f64,
+    /// How often releases are looked at that no policy keeps, and hosts cleaned up, in hours
+    #[arg(long, env = "SLIPWAY_RETENTION_HOURS", default_value_t = 4.0, value_name = "HOURS", value_parser = hours)]
+    pub retention_hours: f64,
     /// Name of this process among release services
     #[arg(long, env = "SLIPWAY_ID", default_value = "release-1")]
     pub id: String,
@@ -96,6 +99,11 @@ impl Settings {
         Duration::from_secs_f64(self.log_hours * 3600.0)
     }
 
+    /// How long retention waits between two rounds.
+    pub fn retention_pause(&self) -> Duration {
+        Duration::from_secs_f64(self.retention_hours * 3600.0).max(Duration::from_secs(1))
+    }
+
     /// The settings in effect as lines of `NAME=value`, without passwords.
     pub fn effective(&self) -> String {
         let creds = self.nats.creds.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
@@ -108,6 +116,7 @@ impl Settings {
             ("SLIPWAY_MASTER_KEY_FILE", self.master_key_file.display().to_string()),
             ("SLIPWAY_ADMIN_TOKEN_FILE", self.admin_token_file.display().to_string()),
             ("SLIPWAY_LOG_HOURS", self.log_hours.to_string()),
+            ("SLIPWAY_RETENTION_HOURS", self.retention_hours.to_string()),
             ("SLIPWAY_ID", self.id.clone()),
         ]
         .into_iter()

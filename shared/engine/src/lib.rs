@@ -11,6 +11,7 @@ pub mod deployment;
 pub mod drift;
 pub mod freeze;
 pub mod gate;
+pub mod keep;
 pub mod lifecycle;
 pub mod order;
 pub mod ports;

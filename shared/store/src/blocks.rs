@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sea_orm::{ActiveValue::Set, EntityTrait, QueryFilter, entity::prelude::*, sea_query::OnConflict};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, EntityTrait, QueryFilter, entity::prelude::*, sea_query::OnConflict};
 use slipway_domain::{api::ReleaseBlock, name::ProjectName};
 
 use crate::{
@@ -29,6 +29,16 @@ mod row {
     pub enum Relation {}
 
     impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// Deletes the block of a release, if there is one.
+pub(crate) async fn delete(
+    db: &impl ConnectionTrait,
+    project: &ProjectName,
+    version: &str,
+) -> Result<bool, StoreError> {
+    let key = (project.to_string(), version.to_owned());
+    Ok(row::Entity::delete_by_id(key).exec(db).await?.rows_affected > 0)
 }
 
 impl Store {
@@ -80,8 +90,7 @@ impl Store {
         audit: &Audit,
     ) -> Result<bool, StoreError> {
         let writing = self.write().await?;
-        let key = (project.to_string(), version.to_owned());
-        let was = row::Entity::delete_by_id(key).exec(&writing.tx).await?.rows_affected > 0;
+        let was = delete(&writing.tx, project, version).await?;
         if was {
             audit::write(&writing.tx, audit).await?;
         }

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use sea_orm::{ActiveValue::Set, EntityTrait, QueryFilter, QueryOrder, QuerySelect, entity::prelude::*};
+use sea_orm::{
+    ActiveValue::Set, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, entity::prelude::*,
+};
 use slipway_domain::{
     event::Actor,
+    image::ImageRef,
     name::{ChannelName, ProjectName},
     release::ReleaseSnapshot,
 };
@@ -49,7 +52,31 @@ fn release(row: row::Model) -> Result<ReleaseRow, StoreError> {
     Ok(ReleaseRow { snapshot: from_json(what, &row.snapshot)?, created_by: from_json(what, &row.created_by)? })
 }
 
+/// Deletes a release; whether it was there.
+pub(crate) async fn delete(
+    db: &impl ConnectionTrait,
+    project: &ProjectName,
+    version: &str,
+) -> Result<bool, StoreError> {
+    let deleted = row::Entity::delete_many()
+        .filter(row::Column::Project.eq(project.as_str()))
+        .filter(row::Column::Version.eq(version))
+        .exec(db)
+        .await?;
+    Ok(deleted.rows_affected > 0)
+}
+
 impl Store {
+    /// The images of every release of every project.
+    pub async fn released_images(&self) -> Result<Vec<ImageRef>, StoreError> {
+        let rows = row::Entity::find().all(self.db()).await?;
+        let mut images = Vec::new();
+        for row in rows {
+            images.extend(release(row)?.snapshot.packages.into_values().map(|package| package.image));
+        }
+        Ok(images)
+    }
+
     /// Adds a release. [`StoreError::Exists`] if the project has one of that version.
     pub async fn add_release(&self, new: &ReleaseRow, audit: &Audit) -> Result<(), StoreError> {
         let writing = self.write().await?;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use slipway_domain::{
-    api::{CreateRelease, ReleaseView, SayWhy},
+    api::{CreateRelease, Keep, ReleaseView, SayWhy},
     name::{ChannelName, PackageName, ProjectName},
 };
 
@@ -22,6 +22,11 @@ pub enum Release {
     Create(Create),
     /// List a project's releases, newest first
     List {
+        /// Project
+        project: ProjectName,
+    },
+    /// Show which releases are kept, and why; the others go in the next round of retention
+    Retention {
         /// Project
         project: ProjectName,
     },
@@ -86,6 +91,13 @@ impl Create {
     }
 }
 
+fn retention(decisions: &[Keep]) -> String {
+    let row = |keep: &Keep| {
+        vec![keep.version.clone(), if keep.kept { "stays" } else { "goes" }.to_owned(), keep.reason.clone()]
+    };
+    output::table(&["version", "", "why"], decisions.iter().map(row).collect())
+}
+
 fn package_tag(text: &str) -> std::result::Result<(PackageName, String), String> {
     let (package, tag) = text.split_once('=').ok_or("write it as PACKAGE=TAG, such as web=1.2.0")?;
     Ok((PackageName::new(package).map_err(|e| e.to_string())?, tag.to_owned()))
@@ -104,6 +116,10 @@ impl Release {
                 };
                 let made: ReleaseView = client.post(&path(&create.project), &body).await?;
                 shared.output.show(&made, |_| details(&made, times::now()))
+            }
+            Self::Retention { project } => {
+                let decisions: Vec<Keep> = client.get(&format!("/api/v1/projects/{project}/retention")).await?;
+                shared.output.show(&decisions, |_| retention(&decisions))
             }
             Self::Block(say) => say.run(shared, "block").await,
             Self::Unblock(say) => say.run(shared, "unblock").await,

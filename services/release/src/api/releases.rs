@@ -3,7 +3,7 @@
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use serde::Deserialize;
 use slipway_domain::{
-    api::{Candidates, CreateRelease, ReleaseView, Right, SayWhy},
+    api::{Candidates, CreateRelease, Keep, ReleaseView, Right, SayWhy},
     name::{EnvironmentName, ProjectName},
 };
 
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     app::Shared,
     auth::Person,
-    operations::{progression, releases as operations},
+    operations::{progression, releases as operations, retention},
     problem::Problem,
 };
 
@@ -81,4 +81,13 @@ pub async fn candidates(
 ) -> Result<Answer<Candidates>, Problem> {
     person.may(Right::Read)?;
     Ok(Answer(progression::candidates(&app, &project, &environment).await?))
+}
+
+pub async fn retention(
+    State(app): State<Shared>,
+    person: Person,
+    Path(project): Path<ProjectName>,
+) -> Result<Answer<Vec<Keep>>, Problem> {
+    person.may(Right::Read)?;
+    Ok(Answer(retention::of_project(&app, &project).await?))
 }

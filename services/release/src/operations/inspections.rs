@@ -146,7 +146,7 @@ async fn look(
 }
 
 /// Who serves the target says what is there; or why nobody does.
-async fn ask(app: &App, target: &TargetName, docker: &str) -> Result<Result<Inspection, String>, Problem> {
+pub async fn ask(app: &App, target: &TargetName, docker: &str) -> Result<Result<Inspection, String>, Problem> {
     let errand = Errand::Inspect { docker: docker.to_owned() };
     let answer = app.bus.ask_errand(target, &errand, LOOK_WITHIN).await.map_err(Problem::internal)?;
     Ok(match answer {
@@ -161,6 +161,11 @@ async fn ask(app: &App, target: &TargetName, docker: &str) -> Result<Result<Insp
             ),
         }),
     })
+}
+
+/// The ids of the containers that deployments left running on a target.
+pub async fn standing_containers(app: &App, target: &TargetName) -> Result<HashSet<String>, Problem> {
+    Ok(app.store.standing(target).await?.iter().filter_map(expected).map(|expected| expected.id).collect())
 }
 
 /// The places on the target where a task is at work.

@@ -105,9 +105,7 @@ pub async fn candidates(
     let releases = releases::list(app, project, NEWEST).await?;
     let world = app.world().await?;
     must_exist(&world, environment)?;
-    let history = succeeded(app, project, environment, HISTORY).await?;
-    let current = history.first().cloned();
-    let rollback = before(&history).map(str::to_owned);
+    let (current, rollback) = has_and_had(app, project, environment).await?;
     let reached = app.store.reached(project).await?;
     let blocks = app.store.blocks_of(project).await?;
     let mut why_not = None;
@@ -125,6 +123,16 @@ pub async fn candidates(
     }
     let why_not = Some(why_not.unwrap_or_else(|| "there is no release".to_owned()));
     Ok(Candidates { current, promote: None, why_not, rollback })
+}
+
+/// The release that an environment has, and the one that it had before that.
+pub async fn has_and_had(
+    app: &App,
+    project: &ProjectName,
+    environment: &EnvironmentName,
+) -> Result<(Option<String>, Option<String>), Problem> {
+    let history = succeeded(app, project, environment, HISTORY).await?;
+    Ok((history.first().cloned(), before(&history).map(str::to_owned)))
 }
 
 /// What was there before the newest, which may have been deployed several times. Going back twice goes further

@@ -122,6 +122,12 @@ async fn try_release(app: &App, wanted: &Wanted<'_>, image: &PushedImage, tag: &
     if !counted && let Some(row) = app.store.release(project, tag).await.map_err(later)? {
         return Err(Decision::Ignored(differs(&row.snapshot, &wanted.packages, tag, &digest)));
     }
+    if !counted && let Some(at) = app.store.retired_at(project, tag).await.map_err(later)? {
+        return Err(Decision::Ignored(format!(
+            "release {tag} was there, and retention took it away at {}; `slipway release create {project}` makes it again",
+            at.format("%Y-%m-%d %H:%M UTC")
+        )));
+    }
     let body = CreateRelease {
         packages: wanted.packages.iter().map(|name| ((*name).clone(), tag.to_owned())).collect::<BTreeMap<_, _>>(),
         channel: Some(channel.name.clone()),

@@ -83,3 +83,14 @@ pub struct ReleaseView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocked: Option<ReleaseBlock>,
 }
+
+/// Of `GET /api/v1/projects/{project}/retention`: whether a release is kept, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keep {
+    /// Its version.
+    pub version: String,
+    /// Whether it stays.
+    pub kept: bool,
+    /// Why, for people.
+    pub reason: String,
+}

@@ -16,6 +16,9 @@ pub struct Lifecycle {
     pub name: LifecycleName,
     /// The phases, in order.
     pub phases: Vec<Phase>,
+    /// Which releases are kept; all without. Phases may say otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Keeping>,
 }
 
 /// One phase of a lifecycle.
@@ -33,6 +36,19 @@ pub struct Phase {
     /// How long after that the next phase stays closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub soak: Option<Span>,
+    /// Which of the releases that reached it are kept; without, as the phase before says, or the lifecycle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Keeping>,
+}
+
+/// Which releases are kept: `{releases: 5}` the newest five, `{days: 30}` those of the last 30 days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Keeping {
+    /// So many of the newest.
+    Releases(u32),
+    /// Those that were there within so many days.
+    Days(u32),
 }
 
 /// `staging` or `{name: staging, automatic: true}`.

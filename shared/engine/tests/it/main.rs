@@ -10,6 +10,7 @@ mod demo;
 mod fixture;
 mod freezing;
 mod golden;
+mod keeping;
 mod limits;
 mod mutants;
 mod ranges;

@@ -1,9 +1,9 @@
-//! What stands on a target is found by it; and the images of releases that retention took away, until hosts have
+//! What stands on a target is found by it. The releases that retention took away, and their images until hosts have
 //! removed them.
 
 use sea_orm_migration::{
     DbErr, MigrationName, MigrationTrait, SchemaManager, async_trait,
-    schema::{big_integer, string},
+    schema::{string, timestamp_with_time_zone},
     sea_query::{Index, Table},
 };
 
@@ -20,12 +20,20 @@ impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let by_target = Index::create().name("tasks_target").table("tasks").col("target").col("status").to_owned();
         manager.create_index(by_target).await?;
-        let table = Table::create()
+        let releases = Table::create()
+            .table("retired_releases")
+            .col(string("project"))
+            .col(string("version"))
+            .col(timestamp_with_time_zone("retired_at"))
+            .primary_key(Index::create().col("project").col("version"))
+            .to_owned();
+        manager.create_table(releases).await?;
+        let images = Table::create()
             .table("retired_images")
             .col(string("image").primary_key())
-            .col(big_integer("retired_at"))
+            .col(timestamp_with_time_zone("retired_at"))
             .to_owned();
-        manager.create_table(table).await
+        manager.create_table(images).await
     }
 
     fn use_transaction(&self) -> Option<bool> {
