@@ -34,7 +34,8 @@ async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<
     let readiness = Readiness::new(&["nats", "worker"]);
     let operators = tokio::spawn(ops::serve(settings.address(), ops::router(readiness.clone()), shutdown.clone()));
     let steps = Steps::new(settings.worker_docker.clone(), settings::probe_client()?);
-    let engines = steps.engines();
+    // What is only pretended nobody can look at.
+    let engines = (!settings.simulate.is_on()).then(|| steps.engines());
     let performer = settings.simulate.performer(steps)?;
     let worker = settings.worker_config()?;
     tracing::info!(id = %worker.name, targets = ?worker.targets, "starting");
@@ -47,7 +48,9 @@ async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<
         bus = connected => match bus {
             Ok(bus) => {
                 // Ends with the runtime: an errand is never waited for.
-                errands::serve(&bus, &worker, &engines).await;
+                if let Some(engines) = engines {
+                    errands::serve(&bus, &worker, &engines).await;
+                }
                 slipway_worker::serve(bus, worker, performer, readiness, shutdown.clone()).await.context("serving tasks")
             }
             Err(error) => Err(error),

@@ -50,6 +50,11 @@ impl SimulateArgs {
         Ok(Performer::Simulated(Simulator { steps, script, journal }))
     }
 
+    /// Whether steps are only pretended.
+    pub fn is_on(&self) -> bool {
+        self.simulate
+    }
+
     /// The effective settings; null if nothing is simulated.
     pub fn shown(&self) -> serde_json::Value {
         let (shortest, longest) = self.simulate_duration;

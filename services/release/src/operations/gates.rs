@@ -33,10 +33,6 @@ pub async fn vote(
         if app.folded.read(|state| state.get(id).is_none()) {
             return Err(deployments::over_or_unknown(app, id).await);
         }
-        let drift = match (&scope, body.verdict) {
-            (GateScope::All, Verdict::Approve) => known_drift(app, id, step, body.drift.as_deref()).await?,
-            _ => None,
-        };
         let (opened, plan_digest) =
             app.folded.read(|state| open_gate(state, id, step, &scope, body.verdict, person))?;
         if body.plan.as_ref().is_some_and(|seen| *seen != plan_digest) {
@@ -47,6 +43,10 @@ pub async fn vote(
                 ),
             ));
         }
+        let drift = match (&scope, body.verdict) {
+            (GateScope::All, Verdict::Approve) => known_drift(app, id, step, body.drift.as_deref()).await?,
+            _ => None,
+        };
         let event = GateEvent::Voted {
             opened,
             plan_digest,

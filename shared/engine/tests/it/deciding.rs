@@ -105,49 +105,6 @@ fn a_failed_attempt_is_granted_again_after_its_pause_until_attempts_are_used_up(
 }
 
 #[test]
-fn a_gate_holds_its_successors_until_its_people_decided_on_this_plan() {
-    let body = "steps:\n  - {name: ok, approval: {teams: [ops], votes: 2}}\n  - {name: b, needs: [ok], wait: 0s}";
-    let (mut world, id) = World::with(request("x", body, targets(1, 1)));
-    assert!(world.due(id).is_empty());
-    assert_eq!(world.end(id), "waiting-for-person");
-    world.vote(id, "ok", "ana", Verdict::Approve, false);
-    world.vote(id, "ok", "ana", Verdict::Approve, false);
-    assert_eq!(world.end(id), "waiting-for-person", "one person counts once");
-    world.vote(id, "ok", "ben", Verdict::Approve, true);
-    world.vote(id, "ok", "eve", Verdict::Approve, false);
-    assert_eq!(world.end(id), "waiting-for-person", "another plan, or a stranger, does not count");
-    world.vote(id, "ok", "ben", Verdict::Approve, false);
-    assert_eq!(world.due(id), ["b@worker"]);
-    world.vote(id, "ok", "ben", Verdict::Reject, false);
-    assert_eq!(world.due(id), ["b@worker"], "a vote after the decision changes nothing");
-}
-
-#[test]
-fn a_rejected_or_expired_gate_fails_the_deployment() {
-    let body = "steps:\n  - {name: ok, approval: {teams: [ops], timeout: 1h}}\n  - {name: b, needs: [ok], wait: 0s}";
-    let (mut world, id) = World::with(request("x", body, targets(1, 1)));
-    world.vote(id, "ok", "ana", Verdict::Reject, false);
-    assert_eq!(world.end(id), "failed: step ok was not approved: rejected by ana");
-
-    let (mut world, id) = World::with(request("y", body, targets(1, 1)));
-    world.settle();
-    assert_eq!(wake(&world.state, id), Some(at(3600)));
-    world.log.seconds = 3600;
-    world.settle();
-    assert_eq!(world.end(id), "failed: step ok was not approved: nobody decided within 1h");
-}
-
-#[test]
-fn a_gate_with_a_channel_is_announced_and_an_absent_notifier_blocks_nothing() {
-    let body = "steps:\n  - {name: ok, approval: {teams: [ops], slack: '#ops'}}\n  - {name: b, needs: [ok], wait: 0s}";
-    let (mut world, id) = World::with(request("x", body, targets(1, 1)));
-    assert_eq!(world.due(id), ["ok@notifier"]);
-    world.vote(id, "ok", "ana", Verdict::Approve, false);
-    world.succeed(id, "b@worker");
-    assert_eq!(world.end(id), "succeeded");
-}
-
-#[test]
 fn deployments_of_one_environment_take_turns() {
     let (mut world, first) = World::with(request("x", "steps:\n  - {name: a, wait: 0s}", targets(1, 1)));
     let second = world.log.request(request("y", "steps:\n  - {name: a, wait: 0s}", targets(1, 1)));

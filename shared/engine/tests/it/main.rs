@@ -19,5 +19,6 @@ mod rolling;
 mod scoping;
 mod sharing;
 mod simulation;
+mod voting;
 mod world;
 mod yielding;

@@ -176,6 +176,23 @@ impl World {
 
     /// A vote at a gate; `stale` binds it to another plan.
     pub fn vote(&mut self, id: DeploymentId, step: &str, person: &str, verdict: Verdict, stale: bool) {
+        self.say(id, step, person, verdict, stale, None);
+    }
+
+    /// An approval of somebody who knows of some drift, or of none.
+    pub fn approve_knowing(&mut self, id: DeploymentId, step: &str, person: &str, drift: Option<&str>) {
+        self.say(id, step, person, Verdict::Approve, false, drift.map(str::to_owned));
+    }
+
+    fn say(
+        &mut self,
+        id: DeploymentId,
+        step: &str,
+        person: &str,
+        verdict: Verdict,
+        stale: bool,
+        drift: Option<String>,
+    ) {
         self.settle();
         let address = Address::Gate(id, step.parse().unwrap(), GateScope::All);
         let progress = self.state.get(id).unwrap().progress.as_ref().unwrap();
@@ -183,7 +200,7 @@ impl World {
         let opened = progress.steps[i].any_gate().unwrap().opened().unwrap_or(0);
         let plan_digest = if stale { "sha256:other".to_owned() } else { progress.digest.clone() };
         let event =
-            GateEvent::Voted { opened, plan_digest, person: person.parse().unwrap(), verdict, note: None, drift: None };
+            GateEvent::Voted { opened, plan_digest, person: person.parse().unwrap(), verdict, note: None, drift };
         let head = self.log.head(&address);
         self.log.append(&address, head, Events::Gate(vec![event]), crate::fixture::person(person)).unwrap();
         self.settle();

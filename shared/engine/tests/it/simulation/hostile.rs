@@ -338,8 +338,8 @@ impl Hostile {
         let (address, gate, digest) = &gates[gate % gates.len()];
         let opened = gate.opened().unwrap();
         let plan_digest = if stale { "sha256:other".to_owned() } else { digest.clone() };
-        let event =
-            GateEvent::Voted { opened, plan_digest, person: name.parse().unwrap(), verdict, note: None, drift: None };
+        let drift = gate.is_multiple_of(5).then(|| "gone".to_owned());
+        let event = GateEvent::Voted { opened, plan_digest, person: name.parse().unwrap(), verdict, note: None, drift };
         self.log.append(address, self.log.head(address), Events::Gate(vec![event]), person(name));
     }
 
