@@ -74,6 +74,8 @@ async fn a_release_keeps_its_image_through_three_environments_after_its_tag_was_
     let inspect = ["image", "inspect", "--format", "{{json .RepoDigests}}", &image.pinned()];
     ensure!(machine::run("docker", &inspect).await?.contains(image.digest.as_str()));
     ensure!(seen[0].ends_with("true") && seen.iter().all(|one| *one == seen[0]), "{seen:?}");
+    let (_, text) = stack.cli(&stack.admin, &["release", "show", &project, "1.2.0"]).await?;
+    ensure!(text.contains("was moved and is sha256:") && text.contains("for linux/amd64"), "{text}");
     let again: ReleaseView = stack.admin.get(&format!("/api/v1/projects/{project}/releases/1.2.0")).await?;
     assert_eq!(again.packages.values().next(), Some(image));
     let docker = containers::engine()?;

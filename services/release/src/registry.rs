@@ -5,6 +5,7 @@
 
 mod connection;
 mod error;
+mod platforms;
 mod sign_in;
 
 use std::{
@@ -57,6 +58,11 @@ impl Registries {
 /// The digest that the tag has at the feed's registry now.
 pub async fn resolve(app: &App, feed: &Feed, image: &str, tag: &str) -> Result<Digest, RegistryError> {
     connect(app, feed).await?.resolve(image, tag).await
+}
+
+/// The platforms that an image is there for; none if the registry does not tell.
+pub async fn platforms(app: &App, feed: &Feed, image: &str, digest: &Digest) -> Result<Vec<String>, RegistryError> {
+    connect(app, feed).await?.platforms(image, digest).await
 }
 
 /// Every tag of a repository of the feed's registry, in the registry's order.

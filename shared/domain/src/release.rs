@@ -67,6 +67,9 @@ pub struct Package {
     /// Credentials for pulling, if the feed has any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<PullCredentials>,
+    /// What it runs on, such as `linux/amd64`, as the registry told; empty if nobody knows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub platforms: Vec<String>,
 }
 
 /// Credentials for pulling: the user name, and the password as a secret.

@@ -60,6 +60,36 @@ pub fn steps<'a>(
     plan.steps.iter().map(|planned| step(asked, planned, &before)).collect()
 }
 
+/// The images that the engines of targets can not run, by what is known of both; for people.
+pub fn unsuitable(request: &Request, plan: &Plan, engines: &BTreeMap<TargetName, String>) -> Vec<String> {
+    let mut told = Vec::new();
+    for planned in &plan.steps {
+        let Runs::On(targets) = &planned.runs else { continue };
+        for name in order::packages(&planned.step.action) {
+            let Some(package) = request.release.packages.get(name).filter(|package| !package.platforms.is_empty())
+            else {
+                continue;
+            };
+            for (target, engine) in targets.iter().filter_map(|target| Some((target, engines.get(target)?))) {
+                if !package.platforms.iter().any(|platform| runs(engine, platform)) {
+                    let platforms = package.platforms.join(", ");
+                    told.push(format!(
+                        "{}: the image of {name} is for {platforms}, and the engine of {target} is {engine}",
+                        planned.step.name
+                    ));
+                }
+            }
+        }
+    }
+    told
+}
+
+/// Whether an engine is of a platform; of the variants of a processor nobody knows which the engine has.
+fn runs(engine: &str, platform: &str) -> bool {
+    let plain = |text: &str| text.splitn(3, '/').take(2).collect::<Vec<_>>().join("/");
+    plain(engine) == plain(platform)
+}
+
 /// The steps of the release that take no part, and why.
 pub fn left_out(request: &Request, plan: &Plan) -> Vec<LeftOut> {
     let absent = request.release.steps.iter().filter(|step| plan.step(&step.name).is_none());
@@ -253,4 +283,15 @@ fn variables(asked: &Asked, step: &Step, target: &TargetName) -> Result<Vec<Reso
             scope: variable.scope.clone(),
         })
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::runs;
+
+    #[test]
+    fn an_engine_runs_what_is_for_its_system_and_processor() {
+        assert!(runs("linux/amd64", "linux/amd64") && runs("linux/arm64", "linux/arm64/v8"));
+        assert!(!runs("linux/amd64", "linux/arm64/v8") && !runs("linux/amd64", "windows/amd64"));
+    }
 }

@@ -72,7 +72,10 @@ fn request(n: u128, project_name: &str, steps: &str) -> Request {
             project: project.name.clone(),
             version: "1".into(),
             channel: "default".parse().unwrap(),
-            packages: BTreeMap::from([("web".parse().unwrap(), Package { image, credentials: None })]),
+            packages: BTreeMap::from([(
+                "web".parse().unwrap(),
+                Package { image, credentials: None, platforms: Vec::new() },
+            )]),
             steps: project.steps,
             variables: project.variables,
             created_at: time(0),

@@ -47,6 +47,9 @@ fn text(preview: &Preview, wide: bool) -> String {
     for unseen in &preview.unseen {
         let _ = writeln!(text, "{} could not be looked at: {}", unseen.target, unseen.reason);
     }
+    for problem in &preview.unsuitable {
+        let _ = writeln!(text, "! {problem}");
+    }
     for drift in &preview.drift {
         let _ = writeln!(text, "not as it was deployed, on {}: {}", drift.target, drift.detail);
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use slipway_domain::{
-    api::{CreateRelease, Keep, ReleaseView, SayWhy},
+    api::{CreateRelease, Keep, ReleaseView, SayWhy, TagState},
     name::{ChannelName, PackageName, ProjectName},
 };
 
@@ -128,7 +128,7 @@ impl Release {
                 shared.output.show(&releases, |wide| list(&releases, wide, times::now()))
             }
             Self::Show { project, version } => {
-                let path = format!("{}/{}", path(&project), segment(&version));
+                let path = format!("{}/{}?tags=true", path(&project), segment(&version));
                 let release: ReleaseView = client.get(&path).await?;
                 shared.output.show(&release, |_| details(&release, times::now()))
             }
@@ -178,6 +178,20 @@ fn details(r: &ReleaseView, now: DateTime<Utc>) -> String {
     }
     for (name, image) in &r.packages {
         text.push_str(&format!("  package  {name}  {image}\n"));
+        if let Some(platforms) = r.platforms.get(name).filter(|platforms| !platforms.is_empty()) {
+            text.push_str(&format!("           for {}\n", platforms.join(", ")));
+        }
+    }
+    for tag in &r.tags {
+        let told = match &tag.state {
+            TagState::Same => continue,
+            TagState::Moved { digest } => format!("was moved and is {digest} now; the release keeps its image"),
+            TagState::Gone => {
+                "is not in the registry any more; hosts that do not have the image may not get it".to_owned()
+            }
+            TagState::Unknown { reason } => format!("may have been moved: {reason}"),
+        };
+        text.push_str(&format!("  tag      {} of {} {told}\n", tag.tag, tag.package));
     }
     if let Some(notes) = &r.notes {
         text.push_str("  notes\n");

@@ -45,12 +45,24 @@ pub async fn list(
     Ok(Answer(operations::list(&app, &project, limit(query.limit)).await?))
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Look {
+    /// Also ask the registries what the tags mean by now.
+    #[serde(default)]
+    tags: bool,
+}
+
 pub async fn get(
     State(app): State<Shared>,
     person: Person,
     Path((project, version)): Path<(ProjectName, String)>,
+    Query(look): Query<Look>,
 ) -> Result<Answer<ReleaseView>, Problem> {
     person.may(Right::Read)?;
+    if look.tags {
+        return Ok(Answer(operations::show_with_tags(&app, &project, &version).await?));
+    }
     Ok(Answer(operations::show(&app, &project, &version).await?))
 }
 

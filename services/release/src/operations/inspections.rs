@@ -112,7 +112,10 @@ pub async fn of_targets(
     while let Some((looked, (target, _))) = looks.next().await {
         let (seen, drift) = looked?;
         match seen {
-            Ok(_) => report.looked_at += 1,
+            Ok(seen) => {
+                report.looked_at += 1;
+                report.platforms.insert(target.clone(), seen.engine.platform);
+            }
             Err(reason) => report.unseen.push(Unseen { target: target.clone(), reason }),
         }
         report.drift.extend(drift.into_iter().filter(&wanted));

@@ -57,10 +57,11 @@ async fn of(app: &App, request: Request, freeze: Option<HoldingFreeze>) -> Resul
     let steps =
         preview::steps(&asked, &plan, before).map_err(|problem| Problem::unprocessable("not-plannable", problem))?;
     let request = asked.request();
-    let DriftReport { drift, unseen, .. } = inspections::of_request(app, request).await?;
+    let DriftReport { drift, unseen, platforms, .. } = inspections::of_request(app, request).await?;
     Ok(Preview {
         drift,
         unseen,
+        unsuitable: preview::unsuitable(request, &plan, &platforms),
         digest: plan.digest(),
         freeze,
         behind: behind(app, request),

@@ -1,5 +1,6 @@
 //! Releases: made once, with every image resolved to its digest at the registry.
 
+mod tags;
 mod version;
 
 use std::collections::BTreeMap;
@@ -151,6 +152,12 @@ pub async fn unblock(
     show(app, project, version).await
 }
 
+/// One release as the API shows it, with what its tags mean by now.
+pub async fn show_with_tags(app: &App, project: &ProjectName, version: &str) -> Result<ReleaseView, Problem> {
+    let tags = tags::now(app, &get(app, project, version).await?.snapshot).await?;
+    Ok(ReleaseView { tags, ..show(app, project, version).await? })
+}
+
 /// One release as the API shows it.
 pub async fn show(app: &App, project: &ProjectName, version: &str) -> Result<ReleaseView, Problem> {
     let row = get(app, project, version).await?;
@@ -209,6 +216,8 @@ fn view(row: &ReleaseRow) -> ReleaseView {
         created_by: row.created_by.clone(),
         notes: snapshot.notes.clone(),
         blocked: None,
+        platforms: snapshot.packages.iter().map(|(name, package)| (name.clone(), package.platforms.clone())).collect(),
+        tags: Vec::new(),
     }
 }
 
@@ -242,8 +251,12 @@ async fn package(
         None => newest(app, name, source, &feed, rules).await?,
     };
     let digest = registry::resolve(app, &feed, &source.image, &tag).await?;
+    let platforms = registry::platforms(app, &feed, &source.image, &digest).await.unwrap_or_else(|error| {
+        tracing::debug!(%error, package = %name, "nobody knows for which platforms the image is");
+        Vec::new()
+    });
     let image = ImageRef { registry: feed.registry.clone(), repository: source.image.clone(), tag, digest };
-    Ok(Package { image, credentials: pull_credentials(app, &feed).await? })
+    Ok(Package { image, credentials: pull_credentials(app, &feed).await?, platforms })
 }
 
 async fn newest(

@@ -124,7 +124,7 @@ impl Connection {
     }
 
     /// Where the registry keeps a repository.
-    fn path(&self, repository: &str, what: &str) -> Result<String, RegistryError> {
+    pub(super) fn path(&self, repository: &str, what: &str) -> Result<String, RegistryError> {
         if !is_repository(repository) {
             return Err(self.error(Trouble::Invalid, what, &format!("`{repository}` is not a repository")));
         }
@@ -133,12 +133,18 @@ impl Connection {
         Ok(if official { format!("library/{repository}") } else { repository.to_owned() })
     }
 
-    fn url(&self, rest: &str, what: &str) -> Result<Url, RegistryError> {
+    pub(super) fn url(&self, rest: &str, what: &str) -> Result<Url, RegistryError> {
         Url::parse(&format!("{}/v2/{rest}", self.base)).map_err(|e| self.error(Trouble::Invalid, what, &e.to_string()))
     }
 
     /// Asks, signing in if the registry wants that.
-    async fn ask(&self, method: Method, url: Url, path: &str, what: &str) -> Result<Response, RegistryError> {
+    pub(super) async fn ask(
+        &self,
+        method: Method,
+        url: Url,
+        path: &str,
+        what: &str,
+    ) -> Result<Response, RegistryError> {
         let known = self.proofs.lock().unwrap_or_else(PoisonError::into_inner).get(path).cloned();
         let mut answer = self.send(method.clone(), url.clone(), known.as_ref(), what).await?;
         if answer.status() == StatusCode::UNAUTHORIZED
@@ -196,7 +202,12 @@ impl Connection {
         Err(self.error(Trouble::of_status(status.as_u16()), what, &format!("it answered {status}")))
     }
 
-    async fn json<T: DeserializeOwned>(&self, answer: Response, what: &str, of: &str) -> Result<T, RegistryError> {
+    pub(super) async fn json<T: DeserializeOwned>(
+        &self,
+        answer: Response,
+        what: &str,
+        of: &str,
+    ) -> Result<T, RegistryError> {
         serde_json::from_slice(&self.body(answer, what).await?)
             .map_err(|e| self.error(Trouble::Invalid, what, &format!("{of} can not be read: {e}")))
     }

@@ -42,6 +42,9 @@ pub struct Preview {
     /// The targets that nobody could look at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unseen: Vec<Unseen>,
+    /// Images that an engine can not run, for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unsuitable: Vec<String>,
     /// The steps that take part, each after all that it needs.
     pub steps: Vec<PreviewedStep>,
     /// The steps of the release that do not.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     event::Actor,
-    image::ImageRef,
+    image::{Digest, ImageRef},
     name::{ChannelName, PackageName, ProjectName},
 };
 
@@ -82,6 +82,12 @@ pub struct ReleaseView {
     /// Why it goes no further, if it is blocked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocked: Option<ReleaseBlock>,
+    /// What its images run on, by package; empty where nobody knows.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub platforms: BTreeMap<PackageName, Vec<String>>,
+    /// What its tags mean by now, if that was asked (`?tags=true`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<TagNow>,
 }
 
 /// Of `GET /api/v1/projects/{project}/retention`: whether a release is kept, and why.
@@ -93,4 +99,36 @@ pub struct Keep {
     pub kept: bool,
     /// Why, for people.
     pub reason: String,
+}
+
+/// What a tag of a release means by now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TagNow {
+    /// The package.
+    pub package: PackageName,
+    /// The tag by which its image was found.
+    pub tag: String,
+    /// What the registry says now.
+    #[serde(flatten)]
+    pub state: TagState,
+}
+
+/// What a registry says of a tag.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum TagState {
+    /// It is the release's image.
+    Same,
+    /// It is another image. The release keeps its own.
+    Moved {
+        /// The other one.
+        digest: Digest,
+    },
+    /// There is no such tag any more.
+    Gone,
+    /// Nobody knows.
+    Unknown {
+        /// Why.
+        reason: String,
+    },
 }

@@ -1,5 +1,7 @@
 //! What is seen on targets, and in what that differs from what was deployed there.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -37,6 +39,9 @@ pub struct DriftReport {
     pub unseen: Vec<Unseen>,
     /// How many targets were looked at.
     pub looked_at: usize,
+    /// What their engines run images for, such as `linux/amd64`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub platforms: BTreeMap<TargetName, String>,
 }
 
 /// A target that nobody could look at.

@@ -54,7 +54,7 @@ pub fn targets(count: usize, parallelism: u32) -> Vec<TargetSnapshot> {
 pub fn request(name: &str, body: &str, targets: Vec<TargetSnapshot>) -> Request {
     let project = project(body);
     let image = ImageRef { registry: "r".into(), repository: "shop/web".into(), tag: "1.0.0".into(), digest: digest() };
-    let package = Package { image, credentials: None };
+    let package = Package { image, credentials: None, platforms: Vec::new() };
     Request {
         id: DeploymentId::derive(&[name]),
         environment: "production".parse().unwrap(),
