@@ -338,7 +338,7 @@ impl Hostile {
         let (address, gate, digest) = &gates[gate % gates.len()];
         let opened = gate.opened().unwrap();
         let plan_digest = if stale { "sha256:other".to_owned() } else { digest.clone() };
-        let drift = gate.is_multiple_of(5).then(|| "gone".to_owned());
+        let drift = gate.head.is_multiple_of(5).then(|| "gone".to_owned());
         let event = GateEvent::Voted { opened, plan_digest, person: name.parse().unwrap(), verdict, note: None, drift };
         self.log.append(address, self.log.head(address), Events::Gate(vec![event]), person(name));
     }
