@@ -31,6 +31,19 @@ pub struct Engine {
 impl Engine {
     /// Starts one in `folder`, in a network in which the registry of this configuration answers.
     pub async fn start(folder: &Path, registry: &Path, containers: Containers) -> Result<Self> {
+        let mut engine = Self::prepare(folder, registry).await?;
+        engine.option("--bridge", "none");
+        engine.option("--iptables", "false");
+        engine.option("--ip-forward", "false");
+        if containers == Containers::GoOn {
+            engine.option("--live-restore", "true");
+        }
+        engine.restart().await?;
+        Ok(engine)
+    }
+
+    /// One that does not run yet: its network is there, with that registry, and options can be added.
+    pub async fn prepare(folder: &Path, registry: &Path) -> Result<Self> {
         let name = format!("slipway-engine-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
         // Sockets have short names, and an engine's data must not lie on another engine's layers.
         let (run, data) = (PathBuf::from("/run").join(&name), PathBuf::from("/var/lib").join(&name));
@@ -38,12 +51,12 @@ impl Engine {
         std::fs::create_dir_all(&run)?;
         let inside =
             format!("ip link set lo up && exec {} serve {}", settings::registry().display(), registry.display());
-        let mut registry = Process::new("engine-registry", "unshare".into(), folder);
+        let mut registry = Process::new(&format!("{name}-registry"), "unshare".into(), folder);
         for argument in ["--net", "sh", "-c", &inside] {
             registry = registry.arg(argument);
         }
         registry.start()?;
-        let network = PathBuf::from(format!("/proc/{}/ns/net", registry.id().context("the registry runs")?));
+        let network = network_of(&registry)?;
         let ours = std::fs::read_link("/proc/self/ns/net")?;
         wait::until("the engine has a network of its own", || async {
             match std::fs::read_link(&network) {
@@ -52,25 +65,30 @@ impl Engine {
             }
         })
         .await;
-        let network = format!("--net={}", network.display());
-        let mut daemon = Process::new("engine", "nsenter".into(), folder).arg(network).arg("dockerd");
-        let socket = run.join("docker.sock");
-        for (option, value) in [
-            ("--data-root", data.display().to_string()),
-            ("--exec-root", run.join("exec").display().to_string()),
-            ("--pidfile", run.join("docker.pid").display().to_string()),
-            ("--host", format!("unix://{}", socket.display())),
-            ("--bridge", "none".to_owned()),
-        ] {
-            daemon = daemon.arg(option).arg(value);
-        }
-        daemon = daemon.arg("--iptables=false").arg("--ip-forward=false");
-        if containers == Containers::GoOn {
-            daemon = daemon.arg("--live-restore");
-        }
+        let inside = format!("--net={}", network.display());
+        let daemon = Process::new(&name, "nsenter".into(), folder).arg(inside).arg("dockerd");
         let mut engine = Self { run, data, registry, daemon };
-        engine.restart().await?;
+        let run = engine.run.clone();
+        engine.option("--data-root", &engine.data.display().to_string());
+        engine.option("--exec-root", &run.join("exec").display().to_string());
+        engine.option("--pidfile", &run.join("docker.pid").display().to_string());
+        engine.option("--host", &format!("unix://{}", run.join("docker.sock").display()));
         Ok(engine)
+    }
+
+    /// Adds an option for the next start.
+    pub fn option(&mut self, name: &str, value: &str) {
+        self.daemon.add(format!("{name}={value}"));
+    }
+
+    /// Where the kernel shows its network.
+    pub fn network(&self) -> Result<PathBuf> {
+        network_of(&self.registry)
+    }
+
+    /// The process that holds its network.
+    pub fn network_holder(&self) -> Result<u32> {
+        self.registry.id().context("the registry runs")
     }
 
     /// Its endpoint.
@@ -121,6 +139,10 @@ impl Engine {
     pub fn tail(&self) -> String {
         format!("{}\n{}", self.daemon.tail(), self.registry.tail())
     }
+}
+
+fn network_of(registry: &Process) -> Result<PathBuf> {
+    Ok(PathBuf::from(format!("/proc/{}/ns/net", registry.id().context("the registry runs")?)))
 }
 
 impl Drop for Engine {

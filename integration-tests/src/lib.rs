@@ -11,6 +11,7 @@ pub mod containers;
 pub mod engine;
 pub mod failpoints;
 pub mod history;
+pub mod host;
 pub mod link;
 pub mod log;
 pub mod machine;

@@ -28,6 +28,11 @@ impl Process {
         Self { name: name.to_owned(), program, arguments: Vec::new(), variables: Vec::new(), log, child: None }
     }
 
+    /// Adds an argument for the next start.
+    pub fn add(&mut self, argument: impl Into<OsString>) {
+        self.arguments.push(argument.into());
+    }
+
     /// With one more argument.
     pub fn arg(mut self, argument: impl Into<OsString>) -> Self {
         self.arguments.push(argument.into());

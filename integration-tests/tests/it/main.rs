@@ -16,6 +16,7 @@ mod examples;
 mod failing_release;
 mod failpoints;
 mod full;
+mod hosts;
 mod lanes;
 mod lost_tail;
 mod main_story;

@@ -9,15 +9,18 @@ mod host;
 pub mod image;
 pub mod labels;
 pub mod output;
+mod remote;
 mod volume;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use bollard::{API_DEFAULT_VERSION, Docker};
+use slipway_domain::manifest::DockerTls;
 
 /// How long an engine may take to begin its answer, in seconds.
 const ANSWER_SECS: u64 = 120;
@@ -25,18 +28,23 @@ const ANSWER_SECS: u64 = 120;
 /// How long it may take to say that it is there.
 const PING: Duration = Duration::from_secs(5);
 
-/// Scheme of the endpoints that an executor serves: engines on its own host.
+/// Scheme of the engines of this host.
 const SCHEME: &str = "unix://";
 
 /// What went wrong with an engine.
 #[derive(Debug, thiserror::Error)]
 pub enum DockerError {
-    /// The endpoint is not one that this executor can serve.
-    #[error("`{0}` is not a Docker endpoint of this host; an executor serves unix:///path/to/docker.sock")]
-    Endpoint(String),
+    /// The endpoint is not one that an executor can serve.
+    #[error("`{endpoint}` is not a Docker endpoint that this executor can use: {why}")]
+    Endpoint {
+        /// What was said.
+        endpoint: String,
+        /// Why not.
+        why: String,
+    },
     /// The engine does not answer.
     #[error(
-        "the Docker engine {endpoint} does not answer ({reason}); check that it runs and that the executor may use its socket"
+        "the Docker engine {endpoint} does not answer ({reason}); check that it runs and that the executor may use it"
     )]
     Unreachable {
         /// The engine.
@@ -70,29 +78,56 @@ pub enum DockerError {
 pub struct Engine {
     docker: Docker,
     endpoint: Arc<str>,
+    /// What ssh said last, if that is how it is reached.
+    last_words: remote::LastWords,
 }
 
 /// The engines that tasks have named so far.
-#[derive(Default)]
 pub struct Engines {
-    known: Mutex<HashMap<String, Engine>>,
+    known: Mutex<HashMap<(String, Option<DockerTls>), Engine>>,
+    ssh_config: Option<PathBuf>,
 }
 
 impl Engines {
+    /// None so far. `ssh_config` is how ssh is configured, if not as it is for the user.
+    pub fn new(ssh_config: Option<PathBuf>) -> Self {
+        Self { known: Mutex::default(), ssh_config }
+    }
+
     /// The engine of an endpoint. Connects with the first request, not here.
-    pub fn at(&self, endpoint: &str) -> Result<Engine, DockerError> {
-        let Some(path) = endpoint.strip_prefix(SCHEME).filter(|path| path.starts_with('/')) else {
-            return Err(DockerError::Endpoint(endpoint.to_owned()));
-        };
+    pub fn at(&self, endpoint: &str, tls: Option<&DockerTls>) -> Result<Engine, DockerError> {
         let mut known = self.known.lock().expect("invariant: nobody panics while holding the engines");
-        if let Some(engine) = known.get(endpoint) {
+        let key = (endpoint.to_owned(), tls.cloned());
+        if let Some(engine) = known.get(&key) {
             return Ok(engine.clone());
         }
-        let docker = Docker::connect_with_unix(path, ANSWER_SECS, API_DEFAULT_VERSION)
-            .map_err(|error| DockerError::Unreachable { endpoint: endpoint.to_owned(), reason: error.to_string() })?;
-        let engine = Engine { docker, endpoint: endpoint.into() };
-        known.insert(endpoint.to_owned(), engine.clone());
+        let last_words = remote::LastWords::default();
+        let docker = self.connect(endpoint, tls, last_words.clone())?;
+        let engine = Engine { docker, endpoint: endpoint.into(), last_words };
+        known.insert(key, engine.clone());
         Ok(engine)
+    }
+
+    fn connect(
+        &self,
+        endpoint: &str,
+        tls: Option<&DockerTls>,
+        last_words: remote::LastWords,
+    ) -> Result<Docker, DockerError> {
+        let wrong = |why: String| DockerError::Endpoint { endpoint: endpoint.to_owned(), why };
+        let scheme = endpoint.split_once("://").map(|(scheme, _)| scheme);
+        match (scheme, endpoint.split_once("://").map_or("", |(_, rest)| rest), tls) {
+            (Some("unix"), path, _) if path.starts_with('/') => {
+                // What is not there yet may come.
+                Docker::connect_with_unix(path, ANSWER_SECS, API_DEFAULT_VERSION).map_err(|error| {
+                    DockerError::Unreachable { endpoint: endpoint.to_owned(), reason: error.to_string() }
+                })
+            }
+            (Some("tcp"), address, Some(tls)) => remote::tcp(address, tls).map_err(wrong),
+            (Some("tcp"), _, None) => Err(wrong("a target of tcp:// needs `tls: {ca, cert, key}`".to_owned())),
+            (Some("ssh"), _, _) => remote::ssh(endpoint, self.ssh_config.clone(), last_words).map_err(wrong),
+            _ => Err(wrong("write unix:///path/to/docker.sock, tcp://host:2376 or ssh://user@host".to_owned())),
+        }
     }
 }
 
@@ -100,6 +135,20 @@ impl Engine {
     /// Whether it answers at this moment.
     pub async fn answers(&self) -> bool {
         matches!(tokio::time::timeout(PING, self.docker.ping()).await, Ok(Ok(_)))
+    }
+
+    /// The name of the engine's host, by which its published ports can be reached; none if it is this one.
+    pub fn host(&self) -> Option<String> {
+        remote::host_of(&self.endpoint)
+    }
+
+    /// A reason with what ssh said, if it said something.
+    fn with_last_words(&self, reason: String) -> String {
+        let words = self.last_words.lock().unwrap_or_else(PoisonError::into_inner);
+        match words.split_whitespace().collect::<Vec<_>>().join(" ") {
+            none if none.is_empty() => reason,
+            words => format!("{reason}; ssh said: {words}"),
+        }
     }
 
     /// An error of bollard in words of our own. `doing` says what was tried, `what` names the thing.
@@ -119,9 +168,10 @@ impl Engine {
             | E::HyperLegacyError { .. }
             | E::HyperResponseError { .. }
             | E::IOError { .. }
-            | E::RequestTimeoutError => {
-                DockerError::Unreachable { endpoint: self.endpoint.to_string(), reason: chain(&error) }
-            }
+            | E::RequestTimeoutError => DockerError::Unreachable {
+                endpoint: self.endpoint.to_string(),
+                reason: self.with_last_words(chain(&error)),
+            },
             other => refused(chain(&other)),
         }
     }

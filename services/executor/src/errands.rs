@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use slipway_bus::{Bus, ErrandReply, Errands};
 use slipway_domain::{
-    inspection::{Errand, ErrandAnswer, Inspection},
+    inspection::{Endpoint, Errand, ErrandAnswer, Inspection},
     name::{HolderName, TargetName},
 };
 use slipway_worker::WorkerConfig;
@@ -34,10 +34,10 @@ async fn answer(mut errands: Errands, name: HolderName, target: TargetName, engi
 
 async fn run(errand: &Errand, reply: &ErrandReply, name: HolderName, target: &TargetName, engines: &Engines) {
     let answer = match errand {
-        Errand::Inspect { docker } => {
-            inspect(engines, docker, name.clone(), target).await.map(Box::new).map(ErrandAnswer::Seen)
+        Errand::Inspect { at } => {
+            inspect(engines, at, name.clone(), target).await.map(Box::new).map(ErrandAnswer::Seen)
         }
-        Errand::Remove { docker, containers, images } => remove(engines, docker, target, containers, images).await,
+        Errand::Remove { at, containers, images } => remove(engines, at, target, containers, images).await,
     };
     let failed = |reason: String| ErrandAnswer::Failed { executor: name.clone(), reason };
     let answer = answer.unwrap_or_else(|error| failed(error.to_string()));
@@ -49,11 +49,11 @@ async fn run(errand: &Errand, reply: &ErrandReply, name: HolderName, target: &Ta
 
 async fn inspect(
     engines: &Engines,
-    docker: &str,
+    at: &Endpoint,
     executor: HolderName,
     target: &TargetName,
 ) -> Result<Inspection, DockerError> {
-    let engine = engines.at(docker)?;
+    let engine = engines.at(&at.docker, at.tls.as_ref())?;
     let facts = engine.facts().await?;
     let seen = engine.containers(&[format!("{}={target}", labels::TARGET)]).await?;
     let containers = seen.iter().filter_map(|seen| seen.found()).collect();
@@ -62,12 +62,12 @@ async fn inspect(
 
 async fn remove(
     engines: &Engines,
-    docker: &str,
+    at: &Endpoint,
     target: &TargetName,
     containers: &[String],
     images: &[String],
 ) -> Result<ErrandAnswer, DockerError> {
-    let engine = engines.at(docker)?;
+    let engine = engines.at(&at.docker, at.tls.as_ref())?;
     let mut gone = Vec::new();
     for id in containers {
         let Some(seen) = engine.inspect(id).await? else {

@@ -33,7 +33,7 @@ fn main() -> ExitCode {
 async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
     let readiness = Readiness::new(&["nats", "worker"]);
     let operators = tokio::spawn(ops::serve(settings.address(), ops::router(readiness.clone()), shutdown.clone()));
-    let steps = Steps::new(settings.worker_docker.clone(), settings::probe_client()?);
+    let steps = Steps::new(settings.worker_docker.clone(), settings.ssh_config.clone(), settings::probe_client()?);
     // What is only pretended nobody can look at.
     let engines = (!settings.simulate.is_on()).then(|| steps.engines());
     let performer = settings.simulate.performer(steps)?;

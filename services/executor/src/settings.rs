@@ -44,6 +44,9 @@ pub struct Settings {
     /// Docker engine of the steps that run on no target
     #[arg(long, env = "SLIPWAY_WORKER_DOCKER", default_value = "unix:///var/run/docker.sock")]
     pub worker_docker: String,
+    /// Configuration of ssh for targets of ssh://; the user's own and the system's without
+    #[arg(long, env = "SLIPWAY_SSH_CONFIG", value_name = "FILE")]
+    pub ssh_config: Option<PathBuf>,
     /// Tasks at a time
     #[arg(long, env = "SLIPWAY_SLOTS", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     slots: u16,
@@ -109,6 +112,7 @@ impl Settings {
             "targets": self.targets,
             "worker": self.worker,
             "worker_docker": self.worker_docker,
+            "ssh_config": self.ssh_config,
             "slots": self.slots,
             "state_dir": self.state_dir(),
             "simulate": self.simulate.shown(),

@@ -16,7 +16,7 @@ use slipway_domain::{
     release::PullCredentials,
 };
 use slipway_worker::{End, Held, Perform};
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use crate::{
     docker::{Engine, Engines, image::LocalImage, output::Heard},
@@ -31,9 +31,10 @@ pub struct Steps {
 }
 
 impl Steps {
-    /// `worker_docker` is the engine of tasks that run on no target.
-    pub fn new(worker_docker: String, http: reqwest::Client) -> Self {
-        Self { engines: Arc::default(), http, worker_docker }
+    /// `worker_docker` is the engine of tasks that run on no target; `ssh_config` is how ssh is configured, if not as it
+    /// is for the user.
+    pub fn new(worker_docker: String, ssh_config: Option<PathBuf>, http: reqwest::Client) -> Self {
+        Self { engines: Arc::new(Engines::new(ssh_config)), http, worker_docker }
     }
 
     /// The engines that tasks have named so far.

@@ -55,7 +55,7 @@ impl From<DockerError> for Stop {
         let message = error.to_string();
         match error {
             DockerError::Unreachable { endpoint, .. } => Self::Away { endpoint, message },
-            DockerError::Endpoint(_) => wrong_order(message),
+            DockerError::Endpoint { .. } => wrong_order(message),
             _ => failed(message),
         }
     }
@@ -108,7 +108,7 @@ impl Task<'_> {
     /// The engine of the task's target, or the worker's own.
     pub fn engine(&self) -> Result<Engine, Stop> {
         let endpoint = self.order().docker.as_deref().unwrap_or(self.worker_docker);
-        Ok(self.engines.at(endpoint)?)
+        Ok(self.engines.at(endpoint, self.order().tls.as_ref())?)
     }
 
     /// Who creates containers in this attempt.

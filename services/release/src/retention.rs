@@ -63,14 +63,14 @@ async fn unneeded_images(app: &App) -> Result<Vec<String>, Problem> {
 }
 
 async fn clean(app: &App, target: &Target, images: &[String]) -> Result<(), Problem> {
-    let Ok(seen) = inspections::ask(app, &target.name, &target.docker).await? else { return Ok(()) };
+    let Ok(seen) = inspections::ask(app, &target.name, &inspections::endpoint(target)).await? else { return Ok(()) };
     let standing = inspections::standing_containers(app, &target.name).await?;
     let goes = |found: &&Found| !found.life.is_live() && !standing.contains(&found.id) && !may_be_needed(app, found);
     let containers: Vec<_> = seen.containers.iter().filter(goes).map(|found| found.id.clone()).collect();
     if containers.is_empty() && images.is_empty() {
         return Ok(());
     }
-    let errand = Errand::Remove { docker: target.docker.clone(), containers, images: images.to_vec() };
+    let errand = Errand::Remove { at: inspections::endpoint(target), containers, images: images.to_vec() };
     match app.bus.ask_errand(&target.name, &errand, REMOVE_WITHIN).await.map_err(Problem::internal)? {
         Some(ErrandAnswer::Removed { containers, images }) => {
             tracing::debug!(target = %target.name, containers = containers.len(), images = images.len(), "cleaned up");

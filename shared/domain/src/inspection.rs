@@ -10,28 +10,41 @@ use serde_json::Value;
 use crate::{
     id::DeploymentId,
     image::Digest,
+    manifest::DockerTls,
     name::{EnvironmentName, HolderName, ProjectName, StepName, TargetName},
 };
 
 /// What an executor is asked, outside of any deployment. Executors choose nothing: what goes is named.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "errand", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(tag = "errand", rename_all = "kebab-case")]
 pub enum Errand {
     /// To look.
     Inspect {
         /// The target's Docker endpoint.
-        docker: String,
+        #[serde(flatten)]
+        at: Endpoint,
     },
     /// To remove what is not needed any more. What runs, what Slipway did not make, and images that a container uses
     /// stay, whatever is named.
     Remove {
         /// The target's Docker endpoint.
-        docker: String,
+        #[serde(flatten)]
+        at: Endpoint,
         /// Ids of containers that do not run.
         containers: Vec<String>,
         /// Images, as `REGISTRY/REPOSITORY@DIGEST`.
         images: Vec<String>,
     },
+}
+
+/// Where a Docker engine is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Such as `unix:///var/run/docker.sock`.
+    pub docker: String,
+    /// How both sides of a `tcp://` endpoint prove who they are: files of the executor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<DockerTls>,
 }
 
 /// What came of an [`Errand`].
@@ -238,7 +251,8 @@ mod tests {
 
     #[test]
     fn errands_are_read_back() {
-        let errand = Errand::Inspect { docker: "unix:///var/run/docker.sock".into() };
+        let at = Endpoint { docker: "unix:///var/run/docker.sock".into(), tls: None };
+        let errand = Errand::Inspect { at };
         let text = serde_json::to_string(&errand).unwrap();
         assert_eq!(text, r#"{"errand":"inspect","docker":"unix:///var/run/docker.sock"}"#);
         assert_eq!(serde_json::from_str::<Errand>(&text).unwrap(), errand);

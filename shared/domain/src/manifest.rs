@@ -237,11 +237,26 @@ pub struct Target {
     /// What it is for.
     #[serde(default)]
     pub roles: Vec<RoleName>,
-    /// Its Docker endpoint: `unix:///path/to/docker.sock`.
+    /// Its Docker endpoint: `unix:///path/to/docker.sock`, `tcp://host:2376` with `tls`, or `ssh://user@host`.
     pub docker: String,
+    /// How both sides of a `tcp://` endpoint prove who they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<DockerTls>,
     /// How many tasks may run on it at a time.
     #[serde(default = "one")]
     pub parallelism: u32,
+}
+
+/// Files in PEM, as the executor finds them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DockerTls {
+    /// Certificates of the authority that the engine's own is signed with. No other is believed.
+    pub ca: String,
+    /// The executor's certificate.
+    pub cert: String,
+    /// Its key.
+    pub key: String,
 }
 
 fn one() -> u32 {

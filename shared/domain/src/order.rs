@@ -65,6 +65,9 @@ pub struct Order {
     /// The Docker endpoint of the target; none for `worker` and `notifier`, which use their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub docker: Option<String>,
+    /// How both sides of a `tcp://` endpoint prove who they are: files of the executor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<DockerTls>,
     /// How long the attempt may take.
     pub timeout: Span,
     /// The secrets that the order's texts refer to; asked for after the claim.

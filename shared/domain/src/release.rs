@@ -90,6 +90,9 @@ pub struct TargetSnapshot {
     pub roles: Vec<RoleName>,
     /// Its Docker endpoint, such as `unix:///var/run/docker.sock`.
     pub docker: String,
+    /// How both sides of a `tcp://` endpoint prove who they are: files of the executor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<DockerTls>,
     /// How many tasks may run on it at a time, over all deployments; at least 1.
     pub parallelism: u32,
 }

@@ -122,6 +122,7 @@ fn order(deployment: &Deployment, progress: &Progress, i: usize, task: &Task) ->
         environment: request.environment.clone(),
         release: request.release.version.clone(),
         docker: target.map(|t| t.docker.clone()),
+        tls: target.and_then(|t| t.tls.clone()),
         timeout: timeout(step),
         secrets,
         work,

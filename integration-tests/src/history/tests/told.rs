@@ -62,6 +62,7 @@ fn request(n: u128, project_name: &str, steps: &str) -> Request {
         name: name.parse().unwrap(),
         roles: vec!["web".parse().unwrap()],
         docker: "unix:///nowhere".into(),
+        tls: None,
         parallelism: 1,
     };
     let ana = || Actor::Person { name: "ana".parse().unwrap(), via: "api".into() };

@@ -19,7 +19,7 @@ pub async fn until_back(task: &Task<'_>, endpoint: &str, message: String) -> Res
         loop {
             tokio::time::sleep(POLL).await;
             // Without its socket there is not even somebody to ask.
-            if let Ok(engine) = task.engines.at(endpoint)
+            if let Ok(engine) = task.engines.at(endpoint, task.order().tls.as_ref())
                 && engine.answers().await
             {
                 break;

@@ -158,6 +158,7 @@ impl Stage {
             environment: EnvironmentName::new("staging").expect("a valid name"),
             release: "1.0.0".into(),
             docker: Some(self.docker.clone()),
+            tls: None,
             timeout: Span::secs(120),
             secrets: Vec::new(),
             work,

@@ -169,6 +169,7 @@ impl Stage {
             environment: EnvironmentName::new("production")?,
             release: "1.2.0".to_owned(),
             docker: None,
+            tls: None,
             timeout,
             secrets: Vec::new(),
             work,

@@ -10,7 +10,7 @@ use serde_json::Value;
 use slipway_domain::{
     api::{Drift, DriftReport, TargetCheck, Unseen},
     id::DeploymentId,
-    inspection::{self, EngineFacts, Errand, ErrandAnswer, Inspection, Place},
+    inspection::{self, Endpoint, EngineFacts, Errand, ErrandAnswer, Inspection, Place},
     manifest::Target,
     name::{EnvironmentName, ProjectName, TargetName},
     release::Request,
@@ -53,7 +53,7 @@ pub async fn check(app: &App, name: &TargetName) -> Result<TargetCheck, Problem>
     let target = world.targets.get(name).ok_or_else(|| {
         Problem::not_found("unknown-manifest", format!("there is no target {name}; `slipway target list` names them"))
     })?;
-    let (seen, drift) = look(app, name, &target.docker).await?;
+    let (seen, drift) = look(app, name, &endpoint(target)).await?;
     let mut check =
         TargetCheck { target: name.clone(), docker: target.docker.clone(), seen: None, problems: Vec::new(), drift };
     match seen {
@@ -77,7 +77,7 @@ pub async fn drift(app: &App, filter: &Filter) -> Result<DriftReport, Problem> {
             && filter.environment.as_ref().is_none_or(|environment| target.environments.contains(environment))
     };
     let targets: Vec<_> =
-        world.targets.values().filter(wanted).map(|target| (target.name.clone(), target.docker.clone())).collect();
+        world.targets.values().filter(wanted).map(|target| (target.name.clone(), endpoint(target))).collect();
     of_targets(app, &targets, |drift| {
         filter.project.as_ref().is_none_or(|project| drift.project == *project)
             && filter.environment.as_ref().is_none_or(|environment| drift.environment == *environment)
@@ -94,19 +94,27 @@ pub async fn of_deployment(app: &App, id: DeploymentId) -> Result<Vec<Drift>, Pr
 
 /// What is not as it was deployed, of what a request is about: its project, on its targets.
 pub async fn of_request(app: &App, request: &Request) -> Result<DriftReport, Problem> {
-    let targets: Vec<_> = request.targets.iter().map(|target| (target.name.clone(), target.docker.clone())).collect();
+    let targets: Vec<_> = request
+        .targets
+        .iter()
+        .map(|target| (target.name.clone(), Endpoint { docker: target.docker.clone(), tls: target.tls.clone() }))
+        .collect();
     of_targets(app, &targets, |drift| drift.project == *request.project() && drift.environment == request.environment)
         .await
+}
+
+/// Where the engine of a target is.
+pub fn endpoint(target: &Target) -> Endpoint {
+    Endpoint { docker: target.docker.clone(), tls: target.tls.clone() }
 }
 
 /// The drift on targets that somebody wants to know of.
 pub async fn of_targets(
     app: &App,
-    targets: &[(TargetName, String)],
+    targets: &[(TargetName, Endpoint)],
     wanted: impl Fn(&Drift) -> bool,
 ) -> Result<DriftReport, Problem> {
-    let looks: Vec<BoxFuture<'_, _>> =
-        targets.iter().map(|(target, docker)| look(app, target, docker).boxed()).collect();
+    let looks: Vec<BoxFuture<'_, _>> = targets.iter().map(|(target, at)| look(app, target, at).boxed()).collect();
     let mut looks = stream::iter(looks).buffered(AT_ONCE).zip(stream::iter(targets));
     let mut report = DriftReport::default();
     while let Some((looked, (target, _))) = looks.next().await {
@@ -127,12 +135,12 @@ pub async fn of_targets(
 async fn look(
     app: &App,
     target: &TargetName,
-    docker: &str,
+    at: &Endpoint,
 ) -> Result<(Result<Inspection, String>, Vec<Drift>), Problem> {
     let mut standing = app.store.standing(target).await?;
     let mut busy = busy(app, target);
     for _ in 1..LOOKS {
-        let seen = match ask(app, target, docker).await? {
+        let seen = match ask(app, target, at).await? {
             Ok(seen) => seen,
             Err(reason) => return Ok((Err(reason), Vec::new())),
         };
@@ -149,8 +157,8 @@ async fn look(
 }
 
 /// Who serves the target says what is there; or why nobody does.
-pub async fn ask(app: &App, target: &TargetName, docker: &str) -> Result<Result<Inspection, String>, Problem> {
-    let errand = Errand::Inspect { docker: docker.to_owned() };
+pub async fn ask(app: &App, target: &TargetName, at: &Endpoint) -> Result<Result<Inspection, String>, Problem> {
+    let errand = Errand::Inspect { at: at.clone() };
     let answer = app.bus.ask_errand(target, &errand, LOOK_WITHIN).await.map_err(Problem::internal)?;
     Ok(match answer {
         Some(ErrandAnswer::Seen(seen)) => Ok(*seen),

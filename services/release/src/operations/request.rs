@@ -142,6 +142,7 @@ fn targets(world: &World, environment: &EnvironmentName) -> Vec<TargetSnapshot> 
             name: target.name.clone(),
             roles: target.roles.clone(),
             docker: target.docker.clone(),
+            tls: target.tls.clone(),
             parallelism: target.parallelism,
         })
         .collect()

@@ -28,6 +28,7 @@ fn doorbell() -> Doorbell {
             environment: EnvironmentName::new("staging").unwrap(),
             release: "1.0.0".into(),
             docker: None,
+            tls: None,
             timeout: Span::secs(60),
             secrets: Vec::new(),
             work: Work::Wait { span: Span::secs(0) },

@@ -102,13 +102,45 @@ fn check_target(target: &Target) -> Vec<Finding> {
     if target.parallelism == 0 {
         found.push(Finding::new("`parallelism` is 0: nothing could run; write 1 or more"));
     }
-    if !target.docker.strip_prefix("unix://").is_some_and(|path| path.starts_with('/') && path.len() > 1) {
-        found.push(Finding::new(format!(
-            "`docker: {}` is not an endpoint: write unix:///path/to/docker.sock",
-            target.docker
-        )));
-    }
+    found.extend(check_endpoint(target).map(Finding::new));
     found
+}
+
+fn check_endpoint(target: &Target) -> Option<String> {
+    let docker = &target.docker;
+    let no_endpoint = || {
+        Some(format!(
+            "`docker: {docker}` is not an endpoint: write unix:///path/to/docker.sock, tcp://host:2376 or ssh://user@host"
+        ))
+    };
+    let Some((scheme, rest)) = docker.split_once("://") else { return no_endpoint() };
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']' | '@');
+    let good = match scheme {
+        "unix" => rest.starts_with('/') && rest.len() > 1,
+        "tcp" => rest.chars().all(|c| plain(c) && c != '@') && rest.rsplit_once(':').is_some_and(is_host_and_port),
+        "ssh" => {
+            let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+            let parts = host.rsplit_once(':');
+            !rest.starts_with('-')
+                && !host.starts_with('-')
+                && rest.chars().all(plain)
+                && !host.is_empty()
+                && parts.is_none_or(is_host_and_port)
+        }
+        _ => false,
+    };
+    match (good, scheme, &target.tls) {
+        (false, ..) => no_endpoint(),
+        (true, "tcp", None) => Some(format!(
+            "`docker: {docker}` has no `tls: {{ca, cert, key}}`: whoever reaches an engine without it is root on its host; give it certificates, or use ssh://user@host"
+        )),
+        (true, "unix" | "ssh", Some(_)) => Some(format!("`tls` is for tcp:// endpoints; leave it out for {docker}")),
+        _ => None,
+    }
+}
+
+fn is_host_and_port((host, port): (&str, &str)) -> bool {
+    !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 fn check_lifecycle(lifecycle: &Lifecycle) -> Vec<Finding> {

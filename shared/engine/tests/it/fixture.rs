@@ -45,6 +45,7 @@ pub fn targets(count: usize, parallelism: u32) -> Vec<TargetSnapshot> {
             name: format!("web-{i:02}").parse().unwrap(),
             roles: vec!["web".parse().unwrap()],
             docker: format!("unix:///run/web-{i:02}.sock"),
+            tls: None,
             parallelism,
         })
         .collect()

@@ -91,6 +91,7 @@ pub fn doorbell() -> Doorbell {
             environment: EnvironmentName::new("staging").unwrap(),
             release: "1.0.0".into(),
             docker: None,
+            tls: None,
             timeout: Span::secs(60),
             secrets: Vec::new(),
             work: Work::Wait { span: Span::secs(0) },

@@ -35,6 +35,9 @@ const LAST_WORDS: Duration = Duration::from_millis(800);
 /// How much of an answer's body a message quotes.
 const QUOTE: usize = 200;
 
+/// Why nothing was asked.
+const NO_ADDRESS: &str = "the container has no address that can be reached from the executor; publish the port, to others too if the engine is on another host";
+
 /// What is looked at.
 enum Probe<'a> {
     Http(&'a HttpProbe),
@@ -81,7 +84,7 @@ async fn watch(task: &Task<'_>, engine: &Engine, health: &Health, probe: &Probe<
         let verdict = match engine.inspect(id).await {
             Ok(Some(seen)) => {
                 still_there(&seen, started, good_since)?;
-                probe.check(task.http, &seen).await
+                probe.check(task.http, &seen, engine.host().as_deref()).await
             }
             Ok(None) => return Err(failed(format!("container {} was removed by somebody else", short(id)))),
             Err(error) => return Err(error.into()),
@@ -116,10 +119,10 @@ fn still_there(seen: &Seen, started: Instant, good_since: Option<Instant>) -> Re
 }
 
 impl Probe<'_> {
-    async fn check(&self, http: &reqwest::Client, seen: &Seen) -> Result<(), String> {
+    async fn check(&self, http: &reqwest::Client, seen: &Seen, host: Option<&str>) -> Result<(), String> {
         match self {
-            Self::Http(probe) => check_http(http, seen, probe).await,
-            Self::Tcp(probe) => check_tcp(seen, probe.port).await,
+            Self::Http(probe) => check_http(http, addresses(seen, probe.port, host), probe).await,
+            Self::Tcp(probe) => check_tcp(addresses(seen, probe.port, host)).await,
             Self::Healthcheck => match &seen.health {
                 Some(container::Health::Healthy) => Ok(()),
                 Some(container::Health::Unhealthy(output)) => Err(format!("its HEALTHCHECK says: {output}")),
@@ -132,8 +135,14 @@ impl Probe<'_> {
     }
 }
 
-/// Where a port of the container may be reached from this host, the best first.
-fn addresses(seen: &Seen, port: u16) -> Vec<String> {
+/// Where a port of the container may be reached from this host, the best first. Of a container on another host only
+/// what is published there to others.
+fn addresses(seen: &Seen, port: u16, host: Option<&str>) -> Vec<String> {
+    if let Some(host) = host {
+        let published = seen.published.get(&format!("{port}/tcp"));
+        let shared = published.filter(|(ip, _)| !matches!(ip.as_str(), "127.0.0.1" | "::1"));
+        return shared.map(|(_, port)| format!("{host}:{port}")).into_iter().collect();
+    }
     let published = seen.published.get(&format!("{port}/tcp")).map(|(ip, port)| match ip.as_str() {
         "" | "0.0.0.0" => format!("127.0.0.1:{port}"),
         "::" => format!("[::1]:{port}"),
@@ -143,9 +152,9 @@ fn addresses(seen: &Seen, port: u16) -> Vec<String> {
     published.into_iter().chain(seen.addresses.iter().map(|ip| format!("{ip}:{port}"))).collect()
 }
 
-async fn check_http(http: &reqwest::Client, seen: &Seen, probe: &HttpProbe) -> Result<(), String> {
+async fn check_http(http: &reqwest::Client, addresses: Vec<String>, probe: &HttpProbe) -> Result<(), String> {
     let mut first = None;
-    for address in addresses(seen, probe.port) {
+    for address in addresses {
         let slash = if probe.path.starts_with('/') { "" } else { "/" };
         let url = format!("http://{address}{slash}{}", probe.path);
         match http.get(&url).timeout(PROBE).send().await {
@@ -163,19 +172,19 @@ async fn check_http(http: &reqwest::Client, seen: &Seen, probe: &HttpProbe) -> R
             }
         }
     }
-    Err(first.unwrap_or_else(|| "the container has no address".to_owned()))
+    Err(first.unwrap_or_else(|| NO_ADDRESS.to_owned()))
 }
 
-async fn check_tcp(seen: &Seen, port: u16) -> Result<(), String> {
+async fn check_tcp(addresses: Vec<String>) -> Result<(), String> {
     let mut first = None;
-    for address in addresses(seen, port) {
+    for address in addresses {
         match tokio::time::timeout(PROBE, connect(&address)).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => first.get_or_insert(format!("TCP {address}: {error}")),
             Err(_) => first.get_or_insert(format!("TCP {address}: no answer in time")),
         };
     }
-    Err(first.unwrap_or_else(|| "the container has no address".to_owned()))
+    Err(first.unwrap_or_else(|| NO_ADDRESS.to_owned()))
 }
 
 async fn connect(address: &str) -> std::io::Result<()> {

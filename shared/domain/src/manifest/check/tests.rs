@@ -179,9 +179,27 @@ fn the_other_kinds_make_sense() {
             "line 1: a target can not be called `notifier`: the name is taken",
             "line 1: `environments` is empty: name at least one",
             "line 1: `parallelism` is 0: nothing could run; write 1 or more",
-            "line 1: `docker: /var/run/docker.sock` is not an endpoint: write unix:///path/to/docker.sock",
+            "line 1: `docker: /var/run/docker.sock` is not an endpoint: write unix:///path/to/docker.sock, tcp://host:2376 or ssh://user@host",
         ],
     );
+    let endpoint = |endpoint: &str, words: &str| {
+        let expected = if words.is_empty() { vec![] } else { vec![format!("line 1: {words}")] };
+        let expected: Vec<_> = expected.iter().map(String::as_str).collect();
+        text(&format!("kind: Target\nname: t\nenvironments: [e]\n{endpoint}\n"), &expected);
+    };
+    let tls = "tls: {ca: /ca, cert: /cert, key: /key}";
+    endpoint("docker: ssh://deploy@web-01:2222", "");
+    endpoint("docker: ssh://web-01", "");
+    endpoint(&format!("docker: tcp://10.0.0.1:2376\n{tls}"), "");
+    for bad in ["tcp://10.0.0.1", "tcp://10.0.0.1:99999", "ssh://", "ssh://-oProxyCommand=x", "ssh://a@-b", "unix://x"] {
+        let words = "is not an endpoint: write unix:///path/to/docker.sock, tcp://host:2376 or ssh://user@host";
+        endpoint(&format!("docker: {bad}"), &format!("`docker: {bad}` {words}"));
+    }
+    endpoint(
+        "docker: tcp://10.0.0.1:2376",
+        "`docker: tcp://10.0.0.1:2376` has no `tls: {ca, cert, key}`: whoever reaches an engine without it is root on its host; give it certificates, or use ssh://user@host",
+    );
+    endpoint(&format!("docker: ssh://web-01\n{tls}"), "`tls` is for tcp:// endpoints; leave it out for ssh://web-01");
     text(
         "kind: Lifecycle\nname: l\nphases:\n  - {name: A, environments: [a]}\n  - {name: B, environments: [b, b], required: {minimum: 3}}\n  - {name: C}\n  - {name: D, environments: []}\n",
         &[
