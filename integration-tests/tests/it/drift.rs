@@ -1,6 +1,6 @@
 //! What somebody does to containers by hand is seen: by who looks, in plans, and before an approval counts.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use slipway_domain::{
     api::{Accepted, DeploymentView, DriftReport, Preview, Status, TargetCheck},
     event::Outcome,
@@ -9,7 +9,7 @@ use slipway_integration_tests::{
     containers, machine, ports,
     registry::{Notify, Registry},
     settings,
-    stack::Stack,
+    stack::{Stack, Wanted},
     tiny_image, wait,
 };
 
@@ -40,7 +40,8 @@ struct Story {
 
 impl Story {
     async fn start() -> Result<(Self, Registry)> {
-        let stack = Stack::start().await?;
+        let variables = vec![("SLIPWAY_DRIFT_MINUTES".to_owned(), "0.02".to_owned())];
+        let stack = Stack::start_with(Wanted { variables, ..Wanted::default() }).await?;
         let nobody = Notify { url: "http://127.0.0.1:9/".into(), authorization: String::new() };
         let registry = Registry::start(stack.folder.path(), ports::reserve()?, &nobody).await?;
         let (address, project) = (registry.port.address(), stack.name("shop"));
@@ -138,6 +139,15 @@ async fn tell(story: &mut Story) -> Result<()> {
     ensure!(drift.len() == 1 && drift[0].contains("restart was unless-stopped, is no"), "{drift:?}");
     let (code, text) = story.cli(&["target", "check", &target]).await?;
     ensure!(code == 1 && text.contains("changed by hand") && text.contains("running"), "{code}: {text}");
+    wait::until("the board shows it", || async {
+        let (_, text) = story.cli(&["status"]).await?;
+        if text.contains("not as it was deployed") && text.contains("changed by hand") {
+            Ok(())
+        } else {
+            bail!("{text}")
+        }
+    })
+    .await;
     machine::run("docker", &["update", "--restart=unless-stopped", &id]).await?;
     ensure!(story.drift().await?.is_empty());
 

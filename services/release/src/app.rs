@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use crate::{
-    keyring::Keyring, presence::Presences, problem::Problem, projection::Folded, rebuild::Progress,
-    registry::Registries, room::Room, settings::Settings, world::World,
+    drift_watch::Watched, keyring::Keyring, presence::Presences, problem::Problem, projection::Folded,
+    rebuild::Progress, registry::Registries, room::Room, settings::Settings, world::World,
 };
 
 /// As handlers and background work hold it.
@@ -35,6 +35,8 @@ pub struct App {
     pub presences: Presences,
     /// How full the log is.
     pub room: Room,
+    /// What was not as it was deployed when it was looked at last.
+    pub drift: Watched,
     /// The rows of deployments, when they are written anew.
     pub rebuild: Progress,
     /// Clients of image registries.

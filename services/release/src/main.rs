@@ -8,6 +8,7 @@ mod archive;
 mod auth;
 mod bootstrap;
 mod drift_answers;
+mod drift_watch;
 mod hooks;
 mod keyring;
 mod operations;
@@ -106,6 +107,7 @@ async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<
     work.spawn(guard("drift", drift_answers::run(app.clone(), shutdown.clone()), app.clone()));
     work.spawn(guard("pushes", pushes::run(app.clone(), shutdown.clone()), app.clone()));
     work.spawn(retention::run(app.clone(), shutdown.clone()));
+    work.spawn(drift_watch::run(app.clone(), shutdown.clone()));
     work.spawn(policy::run(app.clone(), shutdown.clone()));
     work.spawn(promotion::run(app.clone(), shutdown.clone()));
     let served = ops::serve(app.settings.listen.or_port(PORT), server::router(app.clone()), shutdown.clone()).await;
@@ -151,6 +153,7 @@ async fn start(settings: Settings, shutdown: CancellationToken) -> anyhow::Resul
         presences: presence::Presences::default(),
         registries: registry::Registries::default(),
         room: room::Room::default(),
+        drift: drift_watch::Watched::default(),
         rebuild: rebuild::Progress::default(),
         readiness: Readiness::new(&["nats", "fold"]),
         shutdown,

@@ -81,9 +81,16 @@ pub struct Settings {
     /// How often releases are looked at that no policy keeps, and hosts cleaned up, in hours
     #[arg(long, env = "SLIPWAY_RETENTION_HOURS", default_value_t = 4.0, value_name = "HOURS", value_parser = hours)]
     pub retention_hours: f64,
+    /// How often it is looked whether what runs is what was deployed, in minutes; 0: never
+    #[arg(long, env = "SLIPWAY_DRIFT_MINUTES", default_value_t = 5.0, value_name = "MINUTES", value_parser = minutes)]
+    pub drift_minutes: f64,
     /// Name of this process among release services
     #[arg(long, env = "SLIPWAY_ID", default_value = "release-1")]
     pub id: String,
+}
+
+fn minutes(text: &str) -> Result<f64, String> {
+    hours(text).map_err(|_| "minutes are a number from 0 on, such as 5 or 0.5".to_owned())
 }
 
 fn hours(text: &str) -> Result<f64, String> {
@@ -104,6 +111,12 @@ impl Settings {
         Duration::from_secs_f64(self.retention_hours * 3600.0).max(Duration::from_secs(1))
     }
 
+    /// How long the watch for drift waits between two rounds; none: it does not watch.
+    pub fn drift_pause(&self) -> Option<Duration> {
+        let pause = Duration::from_secs_f64(self.drift_minutes * 60.0);
+        (!pause.is_zero()).then(|| pause.max(Duration::from_secs(1)))
+    }
+
     /// The settings in effect as lines of `NAME=value`, without passwords.
     pub fn effective(&self) -> String {
         let creds = self.nats.creds.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
@@ -117,6 +130,7 @@ impl Settings {
             ("SLIPWAY_ADMIN_TOKEN_FILE", self.admin_token_file.display().to_string()),
             ("SLIPWAY_LOG_HOURS", self.log_hours.to_string()),
             ("SLIPWAY_RETENTION_HOURS", self.retention_hours.to_string()),
+            ("SLIPWAY_DRIFT_MINUTES", self.drift_minutes.to_string()),
             ("SLIPWAY_ID", self.id.clone()),
         ]
         .into_iter()

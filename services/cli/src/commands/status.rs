@@ -32,6 +32,7 @@ fn text(board: &Board, wide: bool, now: DateTime<Utc>) -> String {
     headings.extend(board.environments.iter().map(|e| e.as_str()));
     let mut rows = Vec::new();
     let mut waiting = String::new();
+    let mut drift = String::new();
     let mut containers = Vec::new();
     for project in &board.projects {
         let mut row =
@@ -43,6 +44,7 @@ fn text(board: &Board, wide: bool, now: DateTime<Utc>) -> String {
             };
             row.push(cell_text(cell, now));
             waiting.extend(cell.unfinished.iter().map(waits));
+            drift.extend(cell.drift.iter().map(|what| format!("  {} in {environment}, {what}\n", project.project)));
             for c in &cell.containers {
                 let ports: Vec<String> = c.ports.iter().map(|(inside, host)| format!("{host}->{inside}")).collect();
                 let mut line = vec![
@@ -64,6 +66,9 @@ fn text(board: &Board, wide: bool, now: DateTime<Utc>) -> String {
     let mut text = output::table(&headings, rows);
     if !waiting.is_empty() {
         text.push_str(&format!("\nwaiting for a person:\n{waiting}"));
+    }
+    if !drift.is_empty() {
+        text.push_str(&format!("\nnot as it was deployed:\n{drift}"));
     }
     if !containers.is_empty() {
         let mut headings = vec!["project", "environment", "target", "step", "container", "ports"];

@@ -39,7 +39,10 @@ pub async fn board(app: &App) -> Result<Board, Problem> {
     let mut projects = Vec::new();
     for project in world.projects.keys() {
         let newest_release = app.store.releases_of(project, 1).await?.pop().map(|row| row.snapshot.version);
-        let cells = cells.remove(project).unwrap_or_default();
+        let mut cells = cells.remove(project).unwrap_or_default();
+        for (environment, cell) in &mut cells {
+            cell.drift = app.drift.of(project, environment);
+        }
         projects.push(BoardRow { project: project.clone(), newest_release, cells });
     }
     Ok(Board { environments: environments(&world), projects })

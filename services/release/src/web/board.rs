@@ -35,6 +35,8 @@ struct Cell {
     current: Option<Deployment>,
     /// Those that are not over, the oldest first, and the newest if it ended without success.
     others: Vec<Deployment>,
+    /// What is not as it was deployed.
+    drift: Vec<String>,
     containers: Vec<Container>,
 }
 
@@ -87,6 +89,7 @@ fn cell(environment: &EnvironmentName, cell: Option<BoardCell>, now: DateTime<Ut
         environment,
         current: cell.current.map(|current| deployment(current, now)),
         others: cell.unfinished.into_iter().map(|one| unfinished(one, now)).chain(over).collect(),
+        drift: cell.drift.iter().map(|what| shortened(what)).collect(),
         containers: cell.containers.into_iter().map(container).collect(),
     }
 }

@@ -45,6 +45,9 @@ pub struct BoardCell {
     /// Every deployment that is not over, the oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unfinished: Vec<Unfinished>,
+    /// What was not as it was deployed when it was looked at last, for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<String>,
     /// What the current release runs as: one per target.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub containers: Vec<ContainerView>,

@@ -191,7 +191,8 @@ fn the_other_kinds_make_sense() {
     endpoint("docker: ssh://deploy@web-01:2222", "");
     endpoint("docker: ssh://web-01", "");
     endpoint(&format!("docker: tcp://10.0.0.1:2376\n{tls}"), "");
-    for bad in ["tcp://10.0.0.1", "tcp://10.0.0.1:99999", "ssh://", "ssh://-oProxyCommand=x", "ssh://a@-b", "unix://x"] {
+    for bad in ["tcp://10.0.0.1", "tcp://10.0.0.1:99999", "ssh://", "ssh://-oProxyCommand=x", "ssh://a@-b", "unix://x"]
+    {
         let words = "is not an endpoint: write unix:///path/to/docker.sock, tcp://host:2376 or ssh://user@host";
         endpoint(&format!("docker: {bad}"), &format!("`docker: {bad}` {words}"));
     }
