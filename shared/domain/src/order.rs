@@ -9,7 +9,7 @@ use crate::{
     duration::Span,
     id::{DeploymentId, TaskKey},
     image::ImageRef,
-    manifest::{Health, SqlFiles},
+    manifest::{DockerTls, Health, SqlFiles},
     name::{EnvironmentName, PackageName, ProjectName},
     release::PullCredentials,
     secret::SecretRef,

@@ -11,7 +11,7 @@ use crate::{
     event::Actor,
     id::{DeploymentId, TaskKey},
     image::ImageRef,
-    manifest::{GuidedFailure, Member, Queue, Step, Variable, VariableSet},
+    manifest::{DockerTls, GuidedFailure, Member, Queue, Step, Variable, VariableSet},
     name::{
         ChannelName, EnvironmentName, FreezeName, PackageName, PersonName, ProjectName, RoleName, StepName, TargetName,
         TeamName, VariableSetName,

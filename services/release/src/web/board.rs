@@ -208,6 +208,7 @@ mod tests {
                 "staging": {
                     "current": summary("1.0.0", "finished", Some("succeeded")),
                     "latest": failed,
+                    "drift": ["on web-01: shop-web-1 does not run"],
                     "containers": [{"step": "web", "target": "web-01", "name": "shop-web-1", "ports": {"80": 8081}, "digest": "sha256:x"}]
                 },
                 "production": {"latest": queued, "unfinished": [waiting, queued]}
@@ -219,6 +220,7 @@ mod tests {
             "failed",
             "web-01",
             ":8081 → 80",
+            "on web-01: shop-web-1 does not run",
             "slipway approve 0194e0a4 sign-off",
             "slipway guide 0194e0a4 web web-02",
             "queued behind an earlier deployment",
