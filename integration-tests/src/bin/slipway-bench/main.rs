@@ -4,6 +4,7 @@
 
 mod big_output;
 mod cold;
+mod containers;
 mod floor;
 mod live;
 mod load;
@@ -24,7 +25,8 @@ async fn main() -> Result<()> {
         Some("recovery") => recovery::run().await,
         Some("scale") => scale::run().await,
         Some("cold") => scale::cold().await,
-        other => bail!("what shall be measured: floor, speed, scale, cold or recovery? Not {other:?}"),
+        Some("containers") => containers::run().await,
+        other => bail!("what shall be measured: floor, speed, scale, cold, containers or recovery? Not {other:?}"),
     }
 }
 
@@ -33,4 +35,12 @@ fn say(line: &str) -> Result<()> {
     let mut out = std::io::stdout();
     writeln!(out, "{line}")?;
     Ok(out.flush()?)
+}
+
+/// Prints the middle one of several figures, and whether what was promised of it holds.
+fn verdict(what: &str, mut figures: Vec<f64>, promise: &str, holds: impl Fn(f64) -> bool) -> Result<()> {
+    figures.sort_by(f64::total_cmp);
+    let middle = figures[figures.len() / 2];
+    let word = if holds(middle) { "holds" } else { "MISSES" };
+    say(&format!("=> {what}: {middle:.2} ({promise}): {word}"))
 }

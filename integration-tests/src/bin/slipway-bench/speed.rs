@@ -13,6 +13,7 @@ use crate::{
     load::{self, Told, ms, percentile},
     say,
     usage::Usage,
+    verdict,
 };
 
 /// Each measurement is made so often, in turns with that of the floor; the middle one counts.
@@ -118,11 +119,4 @@ fn parts(told: &Told) -> String {
         part(&told.to_claim),
         part(&told.to_end)
     )
-}
-
-fn verdict(what: &str, mut figures: Vec<f64>, promise: &str, holds: impl Fn(f64) -> bool) -> Result<()> {
-    figures.sort_by(f64::total_cmp);
-    let middle = figures[figures.len() / 2];
-    let word = if holds(middle) { "holds" } else { "MISSES" };
-    say(&format!("=> {what}: {middle:.2} ({promise}): {word}"))
 }
