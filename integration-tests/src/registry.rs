@@ -29,6 +29,8 @@ impl Registry {
         std::fs::write(&config, configuration(&folder.join("images"), &port.address(), notify))?;
         let mut process = Process::new("registry", settings::registry(), folder).arg("serve").arg(config);
         process.start()?;
+        // A second call finds the provider installed, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().build()?;
         let url = format!("http://{}/v2/", port.address());
         wait::until("the registry answers", || async { http.get(&url).send().await }).await;
