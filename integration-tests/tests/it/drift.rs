@@ -194,5 +194,28 @@ async fn nobody_looks(story: &mut Story, target: &str) -> Result<()> {
     ensure!(code == 1 && text.contains("! "), "{code}: {text}");
     let (code, text) = story.cli(&["drift"]).await?;
     ensure!(code == 0 && text.contains("could not be looked at"), "{code}: {text}");
+    a_deployment_can_do_without_them(story, target).await
+}
+
+/// Both targets are away: waited for, left out, or a reason to refuse.
+async fn a_deployment_can_do_without_them(story: &Story, target: &str) -> Result<()> {
+    for (policy, words) in
+        [("skip", "no target of environment test can be deployed to"), ("refuse", "takes no deployment")]
+    {
+        let environment = format!("kind: Environment\nname: test\nunavailable: {policy}\n");
+        story.stack.apply(&environment).await?;
+        let (code, text) = story.deploy(false).await?;
+        ensure!(code == 3 && text.contains(words) && text.contains(target), "{code}: {text}");
+    }
+    story.stack.apply("kind: Environment\nname: test\n").await?;
+    let (code, text) = story.cli(&["deploy", &story.project, "1.0.0", "--to", "test", "--target", "web-99"]).await?;
+    ensure!(code == 3 && text.contains("has no target `web-99`"), "{code}: {text}");
+    let one = ["deploy", &story.project, "1.0.0", "--to", "test", "--target", target, "--json"];
+    let (code, text) = story.cli(&one).await?;
+    ensure!(code == 0, "{code}: {text}");
+    let id = serde_json::from_str::<Accepted>(&text)?.id.to_string();
+    let view = story.until(&id, Status::WaitingForPerson).await;
+    let targets: Vec<_> = view.steps.iter().flat_map(|step| &step.tasks).map(|task| task.target.as_str()).collect();
+    ensure!(targets == [target], "{view:#?}");
     Ok(())
 }

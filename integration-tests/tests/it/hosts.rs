@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 use slipway_domain::{
-    api::{Accepted, DeploymentView, TargetCheck, TaskStatus},
+    api::{Accepted, DeploymentView, Preview, TargetCheck, TaskStatus},
     event::Outcome,
 };
 use slipway_integration_tests::{
@@ -137,9 +137,21 @@ async fn tell(story: &Story) -> Result<()> {
         tasks.filter(|task| task.target.as_str() == target).map(|task| task.status).next()
     };
     ensure!(status(&targets[0]) == Some(TaskStatus::Succeeded) && status(&targets[2]) == Some(TaskStatus::Pending));
+    left_out(story, &targets[1]).await?;
     story.tls.mend().await?;
     let view = story.succeeded(&second).await?;
     ensure!(story.running().await? == ["1.1.0"; 3], "{:?}", story.running().await?);
     ensure!(view.steps.iter().flat_map(|step| &step.tasks).all(|task| task.attempt == 1), "{view:#?}");
+    Ok(())
+}
+
+/// A plan for an environment that does without hosts that are away.
+async fn left_out(story: &Story, away: &str) -> Result<()> {
+    story.stack.apply("kind: Environment\nname: test\nunavailable: skip\n").await?;
+    let body = serde_json::json!({ "project": story.project, "version": "1.1.0", "environment": "test" });
+    let preview: Preview = story.stack.admin.post("/api/v1/plans", &body).await?;
+    let [left_out] = &preview.left_out_targets[..] else { bail!("{preview:#?}") };
+    ensure!(left_out.target.as_str() == away, "{preview:#?}");
+    ensure!(preview.steps.iter().flat_map(|step| &step.tasks).count() == 2, "{preview:#?}");
     Ok(())
 }

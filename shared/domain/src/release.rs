@@ -97,6 +97,15 @@ pub struct TargetSnapshot {
     pub parallelism: u32,
 }
 
+/// A target that a deployment leaves out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOutTarget {
+    /// Which.
+    pub target: TargetName,
+    /// Why.
+    pub reason: String,
+}
+
 /// Everything a deployment is made of. The payload of `Requested`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Request {
@@ -106,8 +115,14 @@ pub struct Request {
     pub environment: EnvironmentName,
     /// What.
     pub release: ReleaseSnapshot,
-    /// The environment's targets.
+    /// The environment's targets, or those of them that it is for.
     pub targets: Vec<TargetSnapshot>,
+    /// Targets that could not be deployed to when it was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOutTarget>,
+    /// The targets that were named; all of the environment's if none was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<TargetName>,
     /// The versions of the secrets that the variables name, and of the feeds' passwords.
     pub secrets: Vec<SecretRef>,
     /// Members of the teams that approvals name.

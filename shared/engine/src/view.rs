@@ -71,6 +71,7 @@ pub fn deployment(deployment: &Deployment, at_seq: u64) -> DeploymentView {
         at_seq,
         packages: request.release.packages.iter().map(|(name, p)| (name.clone(), p.image.clone())).collect(),
         variables: request.values.clone(),
+        left_out: request.left_out.clone(),
         plan_digest: deployment.progress.as_ref().map(|p| p.digest.clone()),
         problems: deployment.end.as_ref().map(|e| e.problems.clone()).unwrap_or_default(),
         steps,

@@ -289,6 +289,7 @@ impl Store {
             at_seq,
             packages: parts.packages,
             variables: parts.variables,
+            left_out: parts.left_out,
             plan_digest: parts.plan_digest,
             problems: parts.problems,
             steps,

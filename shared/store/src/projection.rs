@@ -8,6 +8,7 @@ use slipway_domain::{
     event::Recorded,
     image::ImageRef,
     name::{PackageName, StepName},
+    release::LeftOutTarget,
 };
 
 use crate::{Audit, Store, StoreError, archive, audit, deployments, offsets};
@@ -51,6 +52,8 @@ pub(crate) struct Parts {
     pub(crate) packages: BTreeMap<PackageName, ImageRef>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) variables: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) left_out: Vec<LeftOutTarget>,
     pub(crate) plan_digest: Option<String>,
     pub(crate) problems: Vec<String>,
 }
@@ -64,6 +67,7 @@ impl DeploymentChange {
             parts: Parts {
                 packages: after.packages.clone(),
                 variables: after.variables.clone(),
+                left_out: after.left_out.clone(),
                 plan_digest: after.plan_digest.clone(),
                 problems: after.problems.clone(),
             },

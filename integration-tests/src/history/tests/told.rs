@@ -99,6 +99,8 @@ fn request(n: u128, project_name: &str, steps: &str) -> Request {
         previous: None,
         retries: None,
         values: Default::default(),
+        left_out: Vec::new(),
+        only: Vec::new(),
     }
 }
 

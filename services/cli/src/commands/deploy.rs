@@ -10,7 +10,7 @@ use clap::Args;
 use reqwest::Method;
 use slipway_domain::{
     api::{AcceptedDeployment, Candidates, CreateDeployment, HoldingFreeze, Preview},
-    name::{EnvironmentName, ProjectName, StepName},
+    name::{EnvironmentName, ProjectName, StepName, TargetName},
 };
 
 use super::Shared;
@@ -72,6 +72,9 @@ pub(super) struct Options {
     /// Start in spite of a freeze, if you may; the reason is kept
     #[arg(long, value_name = "REASON")]
     ignore_freeze: Option<String>,
+    /// Only to this target of the environment, such as one that was away. May be repeated
+    #[arg(long, value_name = "TARGET")]
+    target: Vec<TargetName>,
     /// Value of a variable that has a `prompt`. May be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
     var: Vec<(String, String)>,
@@ -86,18 +89,16 @@ fn assignment(text: &str) -> std::result::Result<(String, String), String> {
 
 impl Options {
     pub(super) fn body(self, project: ProjectName, version: String, environment: EnvironmentName) -> CreateDeployment {
-        let Self { skip, at, guided_failure, ignore_freeze, var } = self;
+        let Self { skip, at, guided_failure, ignore_freeze, target, var } = self;
         let variables = var.into_iter().collect();
         CreateDeployment {
-            project,
-            version,
-            environment,
             skip,
             at,
             guided_failure,
             ignore_freeze,
             variables,
-            plan: None,
+            targets: target,
+            ..CreateDeployment::new(project, version, environment)
         }
     }
 }

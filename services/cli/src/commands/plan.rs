@@ -47,6 +47,9 @@ fn text(preview: &Preview, wide: bool) -> String {
     for unseen in &preview.unseen {
         let _ = writeln!(text, "{} could not be looked at: {}", unseen.target, unseen.reason);
     }
+    for left_out in &preview.left_out_targets {
+        let _ = writeln!(text, "{} would be left out: {}", left_out.target, left_out.reason);
+    }
     for problem in &preview.unsuitable {
         let _ = writeln!(text, "! {problem}");
     }

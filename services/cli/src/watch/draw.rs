@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use slipway_domain::{
     api::{DeploymentView, GateView, Status, StepView, TaskStatus, TaskView},
     event::{Outcome, Verdict},
+    release::LeftOutTarget,
 };
 
 use super::short;
@@ -273,6 +274,9 @@ pub fn details(view: &DeploymentView, wide: bool, now: DateTime<Utc>) -> String 
     }
     for (name, value) in &view.variables {
         text.push_str(&format!("  variable   {name}={value:?}\n"));
+    }
+    for LeftOutTarget { target, reason } in &view.left_out {
+        text.push_str(&format!("  left out   {target}: {reason}\n"));
     }
     if let Some(digest) = view.plan_digest.as_ref().filter(|_| wide) {
         text.push_str(&format!("  plan       {digest}\n"));

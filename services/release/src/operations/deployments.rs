@@ -84,6 +84,7 @@ pub(super) async fn prepare(
         guided_failure: body.guided_failure,
         ignores,
         retries: None,
+        targets: body.targets,
         values: body.variables,
     };
     let asked = request::Asked { id, environment: body.environment, by: actor.clone(), body_digest, options };
@@ -258,9 +259,10 @@ pub async fn retry(app: &App, id: DeploymentId, actor: Actor) -> Result<Accepted
     let world = app.world().await?;
     progression::may_go(app, &world, &body.project, (&release.version, &release.channel), &body.environment).await?;
     let body_digest = digest(&body);
-    let values = requested(app, id).await?.map(|(_, request)| request.values).unwrap_or_default();
+    let first_request = requested(app, id).await?.map(|(_, request)| (request.values, request.only));
+    let (values, targets) = first_request.unwrap_or_default();
     let retries = Some(Retries { deployment: id, done: done(&first) });
-    let options = Options { retries, values, ..Options::default() };
+    let options = Options { retries, values, targets, ..Options::default() };
     let new = DeploymentId(Uuid::now_v7());
     let asked = request::Asked { id: new, environment: body.environment, by: actor.clone(), body_digest, options };
     let request = request::build(app, &world, release, asked).await?;

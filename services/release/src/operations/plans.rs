@@ -61,6 +61,7 @@ async fn of(app: &App, request: Request, freeze: Option<HoldingFreeze>) -> Resul
     Ok(Preview {
         drift,
         unseen,
+        left_out_targets: request.left_out.clone(),
         unsuitable: preview::unsuitable(request, &plan, &platforms),
         digest: plan.digest(),
         freeze,

@@ -2,6 +2,7 @@
 
 mod downgrade;
 mod prompts;
+mod targets;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,8 +11,8 @@ use slipway_domain::{
     event::Actor,
     id::DeploymentId,
     manifest::{Action, Approval, GuidedFailure, Scope, Step, Variable},
-    name::{ChannelName, EnvironmentName, SecretName, StepName, TeamName},
-    release::{Ignores, Mode, RULES_VERSION, ReleaseSnapshot, Request, Retries, TargetSnapshot},
+    name::{ChannelName, EnvironmentName, SecretName, StepName, TargetName, TeamName},
+    release::{Ignores, Mode, RULES_VERSION, ReleaseSnapshot, Request, Retries},
     secret::SecretRef,
 };
 
@@ -44,6 +45,8 @@ pub struct Options {
     pub ignores: Option<Ignores>,
     /// What an earlier deployment did.
     pub retries: Option<Retries>,
+    /// The targets that it is for; all without.
+    pub targets: Vec<TargetName>,
     /// Values of variables that have a `prompt`.
     pub values: BTreeMap<String, String>,
 }
@@ -58,7 +61,10 @@ pub async fn build(app: &App, world: &World, release: ReleaseSnapshot, asked: As
         .map(|view| (view.name.clone(), SecretRef { name: view.name, version: view.version }))
         .collect();
     let current = progression::current(app, &release.project, &asked.environment).await?;
-    assemble(world, &known, current, release, asked)
+    let policy = world.environments.get(&asked.environment).map(|environment| environment.unavailable);
+    let mut request = assemble(world, &known, current, release, asked)?;
+    targets::available(app, policy.unwrap_or_default(), &mut request).await?;
+    Ok(request)
 }
 
 fn assemble(
@@ -107,7 +113,9 @@ fn assemble(
         .or_else(|| asked.options.guided_failure.then(GuidedFailure::default));
     Ok(Request {
         id: asked.id,
-        targets: targets(world, &asked.environment),
+        targets: targets::of(world, &asked.environment, &asked.options.targets)?,
+        left_out: Vec::new(),
+        only: asked.options.targets,
         secrets: wanted.iter().filter_map(|name| known.get(name).cloned()).collect(),
         teams: teams(world, &release, guided_failure.as_ref())?,
         queue: environment.map(|e| e.queue).unwrap_or_default(),
@@ -133,19 +141,6 @@ fn may_hold(variable: &Variable, environment: &EnvironmentName, channel: &Channe
     let Scope { environment: environments, channel: channels, .. } = &variable.scope;
     environments.as_ref().is_none_or(|names| names.contains(environment))
         && channels.as_ref().is_none_or(|names| names.contains(channel))
-}
-
-fn targets(world: &World, environment: &EnvironmentName) -> Vec<TargetSnapshot> {
-    world
-        .targets_of(environment)
-        .map(|target| TargetSnapshot {
-            name: target.name.clone(),
-            roles: target.roles.clone(),
-            docker: target.docker.clone(),
-            tls: target.tls.clone(),
-            parallelism: target.parallelism,
-        })
-        .collect()
 }
 
 /// The approvals that a step has: its own, or the look at its canary.

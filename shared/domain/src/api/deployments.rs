@@ -12,6 +12,7 @@ use crate::{
     name::{EnvironmentName, FreezeName, HolderName, PackageName, ProjectName, StepName, TargetName},
     order::Outputs,
     plan::Plan,
+    release::LeftOutTarget,
 };
 
 /// `POST /api/v1/deployments`, with an optional `Idempotency-Key` header.
@@ -39,6 +40,9 @@ pub struct CreateDeployment {
     /// Values of variables that have a `prompt`, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variables: BTreeMap<String, String>,
+    /// Only to these targets of the environment; to all without.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<TargetName>,
     /// The plan that was looked at, as `POST /api/v1/plans` answered: refused if it is not the plan any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Box<Preview>>,
@@ -56,6 +60,7 @@ impl CreateDeployment {
             guided_failure: false,
             ignore_freeze: None,
             variables: BTreeMap::new(),
+            targets: Vec::new(),
             plan: None,
         }
     }
@@ -172,6 +177,9 @@ pub struct DeploymentView {
     /// The values that were given with it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variables: BTreeMap<String, String>,
+    /// Targets that could not be deployed to when it was asked for, and so are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOutTarget>,
     /// The plan's digest, once planned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan_digest: Option<String>,

@@ -8,7 +8,7 @@ use crate::{
     id::DeploymentId,
     manifest::{ResultCondition, Scope},
     name::{ChannelName, EnvironmentName, ProjectName, StepName, TargetName, TeamName, VariableSetName},
-    release::Mode,
+    release::{LeftOutTarget, Mode},
     secret::SecretRef,
 };
 
@@ -42,6 +42,9 @@ pub struct Preview {
     /// The targets that nobody could look at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unseen: Vec<Unseen>,
+    /// Targets that can not be deployed to now, and so would be left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out_targets: Vec<LeftOutTarget>,
     /// Images that an engine can not run, for people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unsuitable: Vec<String>,

@@ -26,6 +26,29 @@ pub struct Environment {
     /// What happens to a deployment of an older release than the one that is there.
     #[serde(default, skip_serializing_if = "Downgrade::is_allow")]
     pub downgrade: Downgrade,
+    /// What happens to a deployment when targets can not be deployed to.
+    #[serde(default, skip_serializing_if = "Unavailable::is_wait")]
+    pub unavailable: Unavailable,
+}
+
+/// What becomes of targets that nobody serves, or whose engine does not answer, when a deployment is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unavailable {
+    /// Their tasks wait for them.
+    #[default]
+    Wait,
+    /// They are left out of the deployment.
+    Skip,
+    /// The deployment is refused.
+    Refuse,
+}
+
+impl Unavailable {
+    /// Whether it is the default.
+    pub fn is_wait(&self) -> bool {
+        *self == Self::Wait
+    }
 }
 
 /// What becomes of a deployment of an older release than the environment has.

@@ -92,6 +92,8 @@ pub fn request(name: &str, body: &str, targets: Vec<TargetSnapshot>) -> Request 
         previous: None,
         retries: None,
         values: BTreeMap::new(),
+        left_out: Vec::new(),
+        only: Vec::new(),
     }
 }
 
