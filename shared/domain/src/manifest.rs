@@ -15,6 +15,7 @@ pub mod schema;
 pub mod step;
 mod team;
 mod variable;
+mod when;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,7 @@ pub use rolling::*;
 pub use step::*;
 pub use team::*;
 pub use variable::*;
+pub use when::*;
 
 use crate::{
     duration::Span,

@@ -25,6 +25,10 @@ pub struct PlannedStep {
     pub runs: Runs,
     /// The longest path from the start to this step, in steps; for layout.
     pub rank: u32,
+    /// The step that it is a child of, if it is one. That one comes before its children, which follow it in their
+    /// order, on its targets and without `needs`: on each target one after the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<StepName>,
 }
 
 impl PlannedStep {

@@ -2,23 +2,30 @@
 //!
 //! All problems are reported at once. The same request always gives the same plan.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod texts;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    ops::Range,
+};
 
 use petgraph::{
     algo::{tarjan_scc, tred},
     graph::{DiGraph, NodeIndex},
     visit::{EdgeRef, IntoEdgeReferences},
 };
-use serde_json::Value;
 use slipway_domain::{
-    manifest::{Action, Step},
+    manifest::{Action, Step, with_children},
     name::{StepName, TargetName},
     plan::{Plan, PlannedStep, Runs},
     release::{Request, TargetSnapshot},
     text::did_you_mean,
 };
 
-use crate::{order, ports, template, variables};
+use crate::ports;
+
+use texts::check_texts;
+pub(crate) use texts::used_names;
 
 /// Compiles a request. Errs with every problem, each a sentence for the person who asked.
 pub fn compile(request: &Request) -> Result<Plan, Vec<String>> {
@@ -30,7 +37,7 @@ pub fn compile(request: &Request) -> Result<Plan, Vec<String>> {
     }
     problems.extend(wrong_skips(request));
     let placed = place(request, &mut problems);
-    let plan = Plan { steps: arrange(steps, &placed) };
+    let plan = Plan { steps: with_parts(request, arrange(steps, &placed)) };
     check_texts(request, &plan, &mut problems);
     if problems.is_empty() {
         problems.extend(ports::conflicts(request, &plan));
@@ -43,28 +50,39 @@ pub fn check_names(steps: &[Step]) -> Vec<String> {
     let mut problems = Vec::new();
     let known: BTreeSet<&str> = steps.iter().map(|s| s.name.as_str()).collect();
     let mut seen = BTreeSet::new();
-    for step in steps {
+    for step in with_children(steps) {
         if !seen.insert(&step.name) {
             problems.push(format!("two steps are called `{}`; give each its own name", step.name));
         }
         for need in step.needs.iter().filter(|n| !known.contains(n.as_str())) {
-            let hint = did_you_mean(need.as_str(), known.iter().copied());
+            let hint = match parent_of(steps, need) {
+                Some(parent) => format!(", only a part of `{}`: need that", parent.name),
+                None => did_you_mean(need.as_str(), known.iter().copied()),
+            };
             problems.push(format!("step `{}` needs `{need}`, which is no step of the process{hint}", step.name));
         }
     }
     problems
 }
 
+/// The step that a child belongs to.
+fn parent_of<'a>(steps: &'a [Step], child: &StepName) -> Option<&'a Step> {
+    steps.iter().find(|step| step.children().iter().any(|other| other.name == *child))
+}
+
 /// Steps to be skipped that do not exist, or that nobody may skip.
 fn wrong_skips(request: &Request) -> Vec<String> {
-    let steps = &request.release.steps;
-    let wrong = |name: &StepName| match steps.iter().find(|step| step.name == *name) {
+    let steps = || with_children(&request.release.steps);
+    let wrong = |name: &StepName| match steps().find(|step| step.name == *name) {
         None => Some(format!(
             "the process has no such step{}",
-            did_you_mean(name.as_str(), steps.iter().map(|s| s.name.as_str()))
+            did_you_mean(name.as_str(), steps().map(|s| s.name.as_str()))
         )),
         Some(step) if step.required => Some("it says `required: true`".to_owned()),
-        Some(_) => None,
+        Some(step) => {
+            let part = step.children().iter().find(|part| part.required)?;
+            Some(format!("`{}`, a part of it, says `required: true`", part.name))
+        }
     };
     let skips = request.skip.iter();
     skips.filter_map(|name| Some(format!("step `{name}` can not be skipped: {}", wrong(name)?))).collect()
@@ -133,21 +151,43 @@ fn cycle_through(graph: &DiGraph<usize, ()>, component: &[NodeIndex]) -> Vec<usi
     component.iter().map(|n| graph[*n]).collect()
 }
 
-/// Where each step runs; `None` for steps that this environment or channel leaves out.
+/// Where each step runs; `None` for steps that this environment or channel leaves out, alone or with all their parts.
 fn place(request: &Request, problems: &mut Vec<String>) -> Vec<Option<Runs>> {
-    request
-        .release
-        .steps
-        .iter()
-        .map(|step| {
-            let here = step.when.environments.as_ref().is_none_or(|e| e.contains(&request.environment))
-                && step.when.channels.as_ref().is_none_or(|c| c.contains(&request.release.channel));
-            if !here || request.skip.contains(&step.name) {
-                return None;
-            }
-            place_step(request, step).map_err(|problem| problems.push(problem)).ok()
-        })
-        .collect()
+    let is_here = |step: &Step| {
+        let parts = step.children();
+        takes_part(request, step) && (parts.is_empty() || parts.iter().any(|part| takes_part(request, part)))
+    };
+    let mut place = |step: &Step| place_step(request, step).map_err(|problem| problems.push(problem)).ok();
+    request.release.steps.iter().map(|step| is_here(step).then(|| place(step)).flatten()).collect()
+}
+
+/// Whether a step is for this environment and channel, and not to be skipped.
+fn takes_part(request: &Request, step: &Step) -> bool {
+    let here = step.when.environments.as_ref().is_none_or(|e| e.contains(&request.environment))
+        && step.when.channels.as_ref().is_none_or(|c| c.contains(&request.release.channel));
+    here && !request.skip.contains(&step.name)
+}
+
+/// The plan with those steps that consist of others followed by them. They run on the same targets, also as far as
+/// scopes of variables go.
+fn with_parts(request: &Request, arranged: Vec<PlannedStep>) -> Vec<PlannedStep> {
+    let mut planned = Vec::with_capacity(arranged.len());
+    for mut whole in arranged {
+        let Action::Steps(parts) = &mut whole.step.action else {
+            planned.push(whole);
+            continue;
+        };
+        let (parts, name) = (std::mem::take(parts), whole.name().clone());
+        let (targets, runs, rank) = (whole.step.targets.clone(), whole.runs.clone(), whole.rank);
+        planned.push(whole);
+        planned.extend(parts.into_iter().filter(|part| takes_part(request, part)).map(|part| PlannedStep {
+            step: Step { targets: targets.clone(), ..part },
+            runs: runs.clone(),
+            rank,
+            part_of: Some(name.clone()),
+        }));
+    }
+    planned
 }
 
 fn place_step(request: &Request, step: &Step) -> Result<Runs, String> {
@@ -155,6 +195,9 @@ fn place_step(request: &Request, step: &Step) -> Result<Runs, String> {
     match (&step.action, &step.targets) {
         (Action::Approval(_) | Action::Slack(_), Some(_)) => {
             Err(format!("step `{}` is of kind {kind}, which runs on no target; remove `targets`", step.name))
+        }
+        (Action::Steps(_), None) => {
+            Err(format!("the steps of `{}` follow each other on each target; add `targets` to it", step.name))
         }
         (Action::Approval(_), None) => Ok(Runs::Gate),
         (Action::Slack(_), None) => Ok(Runs::On(vec![TargetName::notifier()])),
@@ -196,7 +239,7 @@ fn arrange(steps: &[Step], placed: &[Option<Runs>]) -> Vec<PlannedStep> {
         needs[i].sort_unstable();
         let mut step = steps[i].clone();
         step.needs = needs[i].iter().map(|n| steps[*n].name.clone()).collect();
-        planned.push(PlannedStep { step, runs, rank: rank[i] });
+        planned.push(PlannedStep { step, runs, rank: rank[i], part_of: None });
     }
     planned
 }
@@ -238,127 +281,32 @@ fn stable_order(graph: &DiGraph<usize, ()>) -> Vec<NodeIndex> {
     order
 }
 
-/// Names in texts that nothing will ever give a value, and packages and teams that do not exist.
-fn check_texts(request: &Request, plan: &Plan, problems: &mut Vec<String>) {
-    let before = ancestors(plan);
-    let nobody = Vec::new();
-    let snapshots = snapshots(request);
-    for (i, planned) in plan.steps.iter().enumerate() {
-        let step = &planned.step;
-        for package in order::packages(&step.action) {
-            if !request.release.packages.contains_key(package) {
-                let known = request.release.packages.keys().map(|p| p.as_str());
-                let hint = did_you_mean(package.as_str(), known);
-                problems.push(format!(
-                    "step `{}` uses package `{package}`, which the release does not have{hint}",
-                    step.name
-                ));
-            }
-        }
-        let targets = match &planned.runs {
-            Runs::On(targets) => targets.clone(),
-            Runs::Gate => vec![TargetName::notifier()],
-        };
-        let mut found = BTreeSet::new();
-        for target in &targets {
-            let roles = snapshots.get(target).map_or(&nobody, |t| &t.roles);
-            let place = variables::Place::of(request, step, target, roles);
-            let earlier: Vec<&str> = before[i].iter().map(|a| plan.steps[*a].name().as_str()).collect();
-            let condition = step.when.condition.iter().map(|text| (text.as_str(), no_secrets(request, place, text)));
-            let texts = order::texts(step).into_iter();
-            for (text, result) in
-                texts.map(|text| (text, check_text(request, place, text, plan, &earlier))).chain(condition)
-            {
-                if let Err(problem) = result {
-                    found.insert(format!("step `{}`: in \"{}\": {problem}", step.name, shorten(text)));
-                }
-            }
-        }
-        problems.extend(found);
-    }
-}
-
-fn shorten(text: &str) -> String {
-    let line: String = text.chars().take(80).collect();
-    if line.len() < text.len() { format!("{line}…") } else { line }
-}
-
-/// Renders a text with stand-ins for what only a run can know, to find names without a value.
-fn check_text(
-    request: &Request,
-    place: variables::Place<'_>,
-    text: &str,
-    plan: &Plan,
-    earlier: &[&str],
-) -> Result<(), String> {
-    let mut dynamic = false;
-    for name in used_names(request, text)? {
-        let Some(rest) = name.strip_prefix("steps") else { continue };
-        dynamic = true;
-        let Some(step) = rest.strip_prefix('.').and_then(|r| r.split('.').next()) else { continue };
-        if !plan.steps.iter().any(|s| s.name().as_str() == step) {
-            let known = plan.steps.iter().map(|s| s.name().as_str());
-            return Err(format!("`{name}`: there is no step `{step}` in this plan{}", did_you_mean(step, known)));
-        }
-        if !earlier.contains(&step) {
-            return Err(format!(
-                "`{name}`: step `{step}` may not have ended by then; add it to `needs` of `{}`",
-                place.step
-            ));
-        }
-    }
-    let renderer = variables::Renderer::new(request, place, "succeeded", Value::Object(serde_json::Map::new()));
-    match renderer.render(text) {
-        Err(_) if dynamic => renderer.check_variables(text),
-        Err(problem) => Err(problem),
-        Ok(_) => Ok(()),
-    }
-}
-
-/// Refuses a text that leads to a secret.
-fn no_secrets(request: &Request, place: variables::Place<'_>, text: &str) -> Result<(), String> {
-    let renderer = variables::Renderer::new(request, place, "succeeded", Value::Null);
-    // What is wrong with it otherwise is told by others.
-    let definitions = renderer.definitions_of(text).unwrap_or_default();
-    match definitions.into_iter().find(|(_, (variable, _))| variable.secret.is_some()) {
-        Some((name, _)) => Err(format!(
-            "`{name}` is a secret, whose value only executors know; let a condition look at a variable with a value"
-        )),
-        None => Ok(()),
-    }
-}
-
-/// The names of a text and of the variables that it leads to.
-pub(crate) fn used_names(request: &Request, text: &str) -> Result<BTreeSet<String>, String> {
-    let mut all = template::names(text)?;
-    let mut queue: Vec<String> = all.iter().cloned().collect();
-    while let Some(name) = queue.pop() {
-        for (variable, _) in request.release.definitions().filter(|(v, _)| v.name == name) {
-            for inner in template::names(variable.value.as_deref().unwrap_or_default())? {
-                if all.insert(inner.clone()) {
-                    queue.push(inner);
-                }
-            }
-        }
-    }
-    Ok(all)
-}
-
-/// For each step of a plan, every step before it, by index.
+/// For each step of a plan, every step before it, by index. Before a part of a step is what is before all of it, and the
+/// parts that it follows.
 pub fn ancestors(plan: &Plan) -> Vec<BTreeSet<usize>> {
     let index: BTreeMap<&StepName, usize> = plan.steps.iter().enumerate().map(|(i, s)| (s.name(), i)).collect();
     let mut all: Vec<BTreeSet<usize>> = Vec::with_capacity(plan.steps.len());
-    for planned in &plan.steps {
+    for (i, planned) in plan.steps.iter().enumerate() {
         let mut mine = BTreeSet::new();
-        for need in &planned.step.needs {
-            if let Some(i) = index.get(need) {
-                mine.insert(*i);
-                mine.extend(all[*i].iter().copied());
-            }
+        if let Some(whole) = planned.part_of.as_ref().and_then(|name| index.get(name)) {
+            mine.extend(all[*whole].iter().copied());
+            mine.extend(whole + 1..i);
+        }
+        for need in planned.step.needs.iter().filter_map(|need| index.get(need)) {
+            mine.insert(*need);
+            mine.extend(parts(plan, *need));
+            mine.extend(all[*need].iter().copied());
         }
         all.push(mine);
     }
     all
+}
+
+/// The parts of the step at a place of a plan, by index, in the order in which they follow each other.
+pub fn parts(plan: &Plan, i: usize) -> Range<usize> {
+    let name = plan.steps[i].name();
+    let parts = plan.steps[i + 1..].iter().take_while(|other| other.part_of.as_ref() == Some(name));
+    i + 1..i + 1 + parts.count()
 }
 
 /// The targets of a request by name.

@@ -13,7 +13,6 @@ use slipway_domain::{
     duration::Span,
     event::{Address, GateEvent, Outcome, PlanEvent, TaskEvent},
     id::DeploymentId,
-    manifest::Step,
     name::{HolderName, NOTIFIER, TargetName},
 };
 use uuid::Uuid;
@@ -23,7 +22,7 @@ pub use tasks::timeout;
 
 use crate::{
     compile,
-    deployment::{CancelRequest, Deployment, Progress, StepRun, Task, TaskState},
+    deployment::{CancelRequest, Deployment, Progress, Task, TaskState},
     gate::GateState,
     state::State,
     yielding::may_yield,
@@ -148,23 +147,25 @@ pub(crate) fn delta(span: Span) -> TimeDelta {
     TimeDelta::from_std(span.0).unwrap_or(TimeDelta::days(3650))
 }
 
-/// The steps and tasks that something may be new about; tasks that did not begin are left out.
-fn concerned<'a>(progress: &'a Progress, news: &'a News) -> Vec<(&'a Step, &'a StepRun, Vec<&'a Task>)> {
-    let steps = progress.plan.steps.iter().zip(&progress.steps);
+/// The places of steps, and tasks of them, that something may be new about; tasks that did not begin are left out.
+fn concerned<'a>(progress: &'a Progress, news: &'a News) -> Vec<(usize, Vec<&'a Task>)> {
     match news {
-        News::All => steps
+        News::All => progress
+            .steps
+            .iter()
+            .enumerate()
             .filter(|(_, run)| run.counts.begun > 0 || run.announcement.is_some())
-            .map(|(planned, run)| (&planned.step, run, run.under_way().collect()))
+            .map(|(i, run)| (i, run.under_way().collect()))
             .collect(),
         News::Tasks(keys) => {
             let mut places: BTreeMap<usize, Vec<&Task>> = BTreeMap::new();
             for key in keys {
                 let Some(i) = progress.position(&key.step) else { continue };
-                let task = progress.steps[i].position(&key.target).map(|place| &progress.steps[i].tasks[place]);
+                let run = &progress.steps[i];
+                let task = run.position(&key.target).and_then(|place| run.tasks.get(place));
                 places.entry(i).or_default().extend(task.filter(|task| task.takes_place()));
             }
-            let step = |(i, tasks): (usize, _)| (&progress.plan.steps[i].step, &progress.steps[i], tasks);
-            places.into_iter().map(step).collect()
+            places.into_iter().collect()
         }
     }
 }
@@ -190,14 +191,15 @@ pub fn wake_about(state: &State, id: DeploymentId, news: &News) -> Option<DateTi
         if run.counts.open > 0 {
             times.extend(run.rollout.paused_until());
             if let Some(end) = run.rollout.late_after()
-                && run.pending().next().is_some()
+                && run.pending_places().next().is_some()
             {
                 times.push(end + TimeDelta::milliseconds(1));
             }
         }
     }
-    for (step, run, tasks) in concerned(progress, news) {
-        times.extend(tasks.into_iter().chain(&run.announcement).filter_map(|task| match &task.state {
+    for (i, tasks) in concerned(progress, news) {
+        let step = &progress.plan.steps[i].step;
+        times.extend(tasks.into_iter().chain(&progress.steps[i].announcement).filter_map(|task| match &task.state {
             TaskState::RetryAt(at, _) => Some(*at),
             TaskState::Asking(_) => match &task.guidance.state {
                 GateState::Open { expires, .. } => Some(*expires),

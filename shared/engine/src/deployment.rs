@@ -3,26 +3,27 @@
 //! The only mutation is `apply_*`, live and in replay. A fact that can not follow from what came
 //! before is [`Impossible`]: the deployment stops, and keeps its lane until a person looks.
 
+mod progress;
 pub mod rollout;
+mod series;
 pub mod step;
 pub mod task;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use slipway_domain::{
     event::{Actor, Outcome, PlanEvent, Recorded},
     id::{DeploymentId, TaskKey},
-    manifest::ResultCondition,
     name::{ProjectName, StepName, TargetName},
-    plan::Plan,
-    release::{Request, Retries, TargetSnapshot},
+    release::{Request, TargetSnapshot},
 };
 
+pub use progress::Progress;
 pub use step::StepRun;
 pub use task::{Claim, Task, TaskState};
 
-use crate::{compile, freeze::Place};
+use crate::freeze::Place;
 
 /// A fact that the rules exclude; the log is damaged or was written by a stranger.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -84,69 +85,6 @@ pub struct End {
     pub seq: u64,
     /// When.
     pub at: DateTime<Utc>,
-}
-
-/// The plan and where its steps are.
-#[derive(Debug, Clone)]
-pub struct Progress {
-    /// The frozen DAG.
-    pub plan: Plan,
-    /// Its digest.
-    pub digest: String,
-    /// One per step of the plan, in its order.
-    pub steps: Vec<StepRun>,
-    /// For each step, all steps before it.
-    pub before: Vec<BTreeSet<usize>>,
-    index: HashMap<StepName, usize>,
-}
-
-impl Progress {
-    fn new(plan: Plan, digest: String) -> Self {
-        let steps = plan.steps.iter().map(StepRun::new).collect();
-        let before = compile::ancestors(&plan);
-        let index = plan.steps.iter().enumerate().map(|(i, s)| (s.name().clone(), i)).collect();
-        Self { plan, digest, steps, before, index }
-    }
-
-    /// What an earlier deployment did is done; what it was allowed is allowed.
-    fn mark_done(&mut self, retries: &Retries) {
-        for done in &retries.done {
-            let Some(i) = self.position(&done.task.step) else { continue };
-            let run = &mut self.steps[i];
-            if run.gate.is_some() {
-                run.skipped = Some(format!("approved in deployment {}", retries.deployment));
-            } else if done.task.target == TargetName::notifier() && run.rollout.look.is_some() {
-                run.rollout.approved_before();
-                run.announcement = None;
-            } else {
-                run.change(&done.task.target, |task| task.done_before(&done.outputs));
-            }
-        }
-    }
-
-    /// The deployment is to stop; its `always` steps go on.
-    fn give_up(&mut self) {
-        for (planned, run) in self.plan.steps.iter().zip(&mut self.steps) {
-            if planned.step.when.result != ResultCondition::Always && !run.is_settled() {
-                run.rollout.give_up();
-            }
-        }
-    }
-
-    /// The place of a step in the plan.
-    pub fn position(&self, step: &StepName) -> Option<usize> {
-        self.index.get(step).copied()
-    }
-
-    /// The task of a key; for a gate's step on `notifier`, the gate's announcement.
-    pub fn task(&self, key: &TaskKey) -> Option<&Task> {
-        self.steps[self.position(&key.step)?].task(&key.target)
-    }
-
-    /// The places of the steps that a step needs directly.
-    pub fn needs(&self, i: usize) -> impl Iterator<Item = usize> + '_ {
-        self.plan.steps[i].step.needs.iter().filter_map(|n| self.position(n))
-    }
 }
 
 impl Deployment {
@@ -226,19 +164,15 @@ impl Deployment {
                 self.change_task(task, |task| task.schedule_retry(*not_before))?;
             }
             (PlanEvent::StepSkipped { step, target, reason }, Actor::Planner { .. }) => {
-                let run = self.step_mut(step)?;
+                let (progress, i) = self.step_mut(step)?;
                 if target.is_none() {
-                    run.rollout.left_out(at);
+                    progress.steps[i].rollout.left_out(at);
                 }
-                run.skip(target.as_ref(), reason);
+                progress.skip(i, target.as_ref(), reason);
             }
             (PlanEvent::RestoreScheduled { step, targets, reason }, Actor::Planner { .. }) => {
-                let run = self.step_mut(step)?;
-                if run.rollout.takes_back(&run.counts) {
-                    for target in targets {
-                        run.change(target, |task| task.restore(reason));
-                    }
-                }
+                let (progress, i) = self.step_mut(step)?;
+                progress.restore(i, targets, reason);
             }
             (PlanEvent::Paused { reason }, Actor::Person { .. }) => {
                 self.pause = Some(CancelRequest { by: actor.clone(), reason: reason.clone() });
@@ -266,10 +200,10 @@ impl Deployment {
         Ok(())
     }
 
-    fn step_mut(&mut self, step: &StepName) -> Result<&mut StepRun, Impossible> {
+    fn step_mut(&mut self, step: &StepName) -> Result<(&mut Progress, usize), Impossible> {
         let progress = self.progress.as_mut().ok_or_else(|| Impossible(format!("{step} appeared before the plan")))?;
         let i = progress.position(step).ok_or_else(|| unknown_step(step))?;
-        Ok(&mut progress.steps[i])
+        Ok((progress, i))
     }
 
     /// Changes a task, and with it what is counted over its step's tasks.
@@ -279,7 +213,8 @@ impl Deployment {
         change: impl FnOnce(&mut Task) -> T,
     ) -> Result<T, Impossible> {
         let missing = || Impossible(format!("task {key} is not part of the plan"));
-        self.step_mut(&key.step)?.change(&key.target, change).ok_or_else(missing)
+        let (progress, i) = self.step_mut(&key.step)?;
+        progress.change(i, &key.target, change).ok_or_else(missing)
     }
 
     /// Attempts that a step's tasks have.

@@ -100,10 +100,12 @@ fn order(deployment: &Deployment, progress: &Progress, i: usize, task: &Task) ->
     let target = deployment.target(&task.target);
     let renderer = renderer(deployment, progress, i, &task.target);
     let place = progress.steps[i].position(&task.target);
-    let work = condition::verdict(step, &renderer).and_then(|_| match place {
+    let whole = progress.whole(i).map_or(step, |whole| &progress.plan.steps[whole].step);
+    let conditions = condition::verdict(whole, &renderer).and_then(|_| condition::verdict(step, &renderer));
+    let work = conditions.and_then(|_| match place {
         None if progress.steps[i].announcement.is_some() => announcement(deployment, progress, i, &renderer),
         place => {
-            let keep = place.is_some_and(|place| progress.steps[i].rollout.may_take_back(place));
+            let keep = place.is_some_and(|place| progress.may_take_back(i, place));
             work(request, step, keep, &|text| renderer.render(text))
         }
     });
@@ -198,7 +200,9 @@ pub(crate) fn work(
         Action::Slack(slack) => Work::Slack(PostSlack { channel: render(&slack.channel)?, text: render(&slack.text)? }),
         Action::Wait(span) => Work::Wait { span: *span },
         Action::Demo(demo) => Work::Demo { message: demo.message.as_deref().map(render).transpose()? },
-        Action::Approval(_) => return Err("an approval has no task but its announcement".to_owned()),
+        Action::Approval(_) | Action::Steps(_) => {
+            return Err(format!("{} has no task but its announcement", step.action.kind()));
+        }
     })
 }
 
@@ -221,7 +225,7 @@ fn announcement(
     renderer: &Renderer<'_>,
 ) -> Result<Work, String> {
     let (step, run) = (&progress.plan.steps[i].step, &progress.steps[i]);
-    let approval = approval(step, run.tasks.len()).ok_or("the step asks nobody")?;
+    let approval = approval(step, run.targets).ok_or("the step asks nobody")?;
     let gate = run.any_gate().and_then(|g| g.opened()).ok_or("the gate is not open")?;
     let instructions = approval.instructions.as_deref().map(|t| renderer.render(t)).transpose()?;
     let request = &deployment.request;
@@ -318,7 +322,7 @@ pub fn texts(step: &Step) -> Vec<&str> {
             texts.extend(approval.slack.as_deref());
         }
         Action::Slack(slack) => texts.extend([slack.channel.as_str(), slack.text.as_str()]),
-        Action::Wait(_) | Action::DockerPull(_) => {}
+        Action::Wait(_) | Action::DockerPull(_) | Action::Steps(_) => {}
         Action::Demo(demo) => texts.extend(demo.message.as_deref()),
     }
     texts
@@ -331,6 +335,6 @@ pub fn packages(action: &Action) -> Vec<&PackageName> {
         Action::DockerJob(run) => vec![&run.package],
         Action::DockerPull(pull) => pull.packages.iter().collect(),
         Action::Sql(sql) => sql.package.iter().collect(),
-        Action::Approval(_) | Action::Slack(_) | Action::Wait(_) | Action::Demo(_) => Vec::new(),
+        Action::Approval(_) | Action::Slack(_) | Action::Wait(_) | Action::Demo(_) | Action::Steps(_) => Vec::new(),
     }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use slipway_domain::{
     api::{Asks, Difference, LeftOut, PreviewedStep, PreviewedTask, Resolved, TaskChange},
     id::DeploymentId,
-    manifest::Step,
+    manifest::{Action, Step, with_children},
     name::{SecretName, TargetName},
     order::PortMapping,
     plan::{Plan, PlannedStep, Runs},
@@ -57,7 +57,7 @@ pub fn steps<'a>(
     plan: &Plan,
     before: impl Fn(&Step, &TargetName) -> Before<'a>,
 ) -> Result<Vec<PreviewedStep>, String> {
-    plan.steps.iter().map(|planned| step(asked, planned, &before)).collect()
+    plan.steps.iter().map(|planned| step(asked, plan, planned, &before)).collect()
 }
 
 /// The images that the engines of targets can not run, by what is known of both; for people.
@@ -92,13 +92,21 @@ fn runs(engine: &str, platform: &str) -> bool {
 
 /// The steps of the release that take no part, and why.
 pub fn left_out(request: &Request, plan: &Plan) -> Vec<LeftOut> {
-    let absent = request.release.steps.iter().filter(|step| plan.step(&step.name).is_none());
+    let steps = request.release.steps.iter();
+    // Of a step that takes no part, nor does any part of it.
+    let with_parts = steps.flat_map(|step| match plan.step(&step.name) {
+        Some(_) => step.children(),
+        None => std::slice::from_ref(step),
+    });
+    let absent = with_parts.filter(|step| plan.step(&step.name).is_none());
     absent
         .map(|step| {
             let reason = if request.skip.contains(&step.name) {
                 "it is to be skipped".to_owned()
             } else if step.when.environments.as_ref().is_some_and(|e| !e.contains(&request.environment)) {
                 format!("it is not for environment {}", request.environment)
+            } else if step.when.channels.as_ref().is_none_or(|c| c.contains(&request.release.channel)) {
+                "none of its steps takes part".to_owned()
             } else {
                 format!("it is not for channel {}", request.release.channel)
             };
@@ -109,6 +117,7 @@ pub fn left_out(request: &Request, plan: &Plan) -> Vec<LeftOut> {
 
 fn step<'a>(
     asked: &Asked,
+    plan: &Plan,
     planned: &PlannedStep,
     before: impl Fn(&Step, &TargetName) -> Before<'a>,
 ) -> Result<PreviewedStep, String> {
@@ -117,12 +126,19 @@ fn step<'a>(
         Runs::On(targets) => targets.as_slice(),
         Runs::Gate => &[],
     };
-    let tasks = targets.iter().map(|target| task(asked, step, target, before(step, target)));
+    let whole = planned.part_of.as_ref().and_then(|name| plan.step(name)).map(|whole| &whole.step);
+    let tasks = targets.iter().filter(|_| !matches!(step.action, Action::Steps(_))).map(|target| {
+        let task = task(asked, step, target, before(step, target))?;
+        // What leaves out a target of the whole leaves out its parts there.
+        let skipped = whole.and_then(|whole| skipped(asked, whole, target)).or(task.skipped);
+        Ok(PreviewedTask { skipped, ..task })
+    });
     let canaries = step.rolling.as_ref().map(|rolling| rolling.canaries(targets.len())).filter(|n| *n > 0);
     Ok(PreviewedStep {
         name: step.name.clone(),
         kind: step.action.kind().to_owned(),
         rank: planned.rank,
+        part_of: planned.part_of.clone(),
         needs: step.needs.clone(),
         result: step.when.result,
         condition: step.when.condition.clone(),
@@ -136,14 +152,14 @@ fn step<'a>(
             after_targets: canaries,
         }),
         window: step.rolling.as_ref().map(|rolling| rolling.window),
-        tasks: tasks.collect::<Result<_, _>>()?,
+        tasks: tasks.collect::<Result<_, String>>()?,
     })
 }
 
 fn task(asked: &Asked, step: &Step, target: &TargetName, before: Before<'_>) -> Result<PreviewedTask, String> {
     let after = facts(asked, step, target)?;
     let earlier = before.and_then(|(id, earlier)| {
-        let step = earlier.request.release.steps.iter().find(|other| other.name == step.name)?;
+        let step = with_children(&earlier.request.release.steps).find(|other| other.name == step.name)?;
         // What can not be told of it any more is as if it had not been.
         Some((*id, facts(earlier, step, target).unwrap_or_default()))
     });

@@ -4,7 +4,7 @@
 use slipway_domain::{
     event::{Actor, Outcome},
     manifest::{ResultCondition, Step},
-    name::TargetName,
+    name::{StepName, TargetName},
 };
 
 use crate::{
@@ -33,8 +33,9 @@ pub fn has_failed(progress: &Progress, i: usize) -> bool {
     progress.steps[i].has_failed(tolerated(&progress.plan.steps[i].step))
 }
 
-/// Whether the step at a place of the plan may run.
+/// Whether the step at a place of the plan may run. Of a part of a step: whether that may, see [`readiness_on`].
 pub fn readiness(deployment: &Deployment, progress: &Progress, i: usize) -> Readiness {
+    let i = progress.whole(i).unwrap_or(i);
     let step = &progress.plan.steps[i].step;
     let result = step.when.result;
     if let (Some(cancel), false) = (&deployment.cancel, result == ResultCondition::Always) {
@@ -47,9 +48,11 @@ pub fn readiness(deployment: &Deployment, progress: &Progress, i: usize) -> Read
     {
         return Readiness::Waiting;
     }
+    // What became of a part is told by its step.
+    let counts = |n: &usize| progress.whole(*n).is_none();
     // Without needs, a step that looks back waits until there is something to look back at.
     let looks_at: Vec<usize> = if !step.needs.is_empty() {
-        progress.before[i].iter().copied().collect()
+        progress.before[i].iter().copied().filter(counts).collect()
     } else if result == ResultCondition::Success {
         return Readiness::Run;
     } else {
@@ -71,6 +74,37 @@ pub fn readiness(deployment: &Deployment, progress: &Progress, i: usize) -> Read
     }
 }
 
+/// Whether the step at a place of the plan may run on the target at a place among its targets. A part of a step runs after
+/// those before it in the series, and its `when` looks at them; when the series has begun it goes on to its end, and only
+/// a cancel leaves out all of it but `always` parts.
+pub fn readiness_on(deployment: &Deployment, progress: &Progress, i: usize, place: usize) -> Readiness {
+    let step = readiness(deployment, progress, i);
+    let Some(whole) = progress.whole(i) else { return step };
+    let result = progress.plan.steps[i].step.when.result;
+    match step {
+        Readiness::Run => {}
+        Readiness::Skip(_) if result == ResultCondition::Always && progress.has_begun(whole, place) => {}
+        other => return other,
+    }
+    let earlier = || progress.series(whole, place).take_while(|(part, _)| *part < i);
+    if !earlier().all(|(_, task)| task.is_over()) {
+        return Readiness::Waiting;
+    }
+    match (result, earlier().find(|(_, task)| task.is_bad())) {
+        (ResultCondition::Success, Some((part, _))) => {
+            Readiness::Skip(format!("{} did not succeed there", progress.plan.steps[part].name()))
+        }
+        (ResultCondition::Failure, None) => Readiness::Skip("nothing failed there".to_owned()),
+        _ => Readiness::Run,
+    }
+}
+
+/// Whether a step, or a part of one that has begun on a target, goes on after a cancel.
+pub fn survives_cancel(progress: &Progress, i: usize) -> bool {
+    let always = |i: usize| progress.plan.steps[i].step.when.result == ResultCondition::Always;
+    always(i) || progress.whole(i).is_some_and(always)
+}
+
 /// Whether a step that looks back at the whole deployment waits for this one: not if it comes after such a step itself,
 /// as each would wait for the other.
 fn is_looked_back_at(progress: &Progress, i: usize) -> bool {
@@ -83,7 +117,7 @@ fn is_looked_back_at(progress: &Progress, i: usize) -> bool {
 
 /// Whether a step takes part in the outcome; `failure` and `always` steps run after it is fixed.
 fn decides(progress: &Progress, i: usize) -> bool {
-    progress.plan.steps[i].step.when.result == ResultCondition::Success
+    progress.whole(i).is_none() && progress.plan.steps[i].step.when.result == ResultCondition::Success
 }
 
 /// Whether a step's window and failures leave room for one more target, with so many more
@@ -131,25 +165,34 @@ fn why_failed(progress: &Progress, i: usize) -> String {
     if let Some(reason) = run.rollout.rejection() {
         return format!("step {name} went no further than its canary: {reason}");
     }
+    let tasks = || std::iter::once(i).chain(progress.parts(i)).flat_map(|own| tasks_of(progress, own));
     // What was taken back is so because of another one.
-    let first = run.tasks.iter().filter(|task| task.restoring.is_none());
-    if run.rollout.overdue && !first.clone().any(Task::is_bad) {
-        let left_out = |task: &Task| match &task.state {
+    let first = || tasks().filter(|(_, task)| task.restoring.is_none());
+    if run.rollout.overdue && !first().any(|(_, task)| task.is_bad()) {
+        let left_out = |(_, task): (_, &Task)| match &task.state {
             TaskState::Skipped(reason) => Some(format!("step {name} left out {}: {reason}", task.target)),
             _ => None,
         };
-        return run.tasks.iter().find_map(left_out).unwrap_or_else(|| format!("step {name} was late"));
+        return tasks().find_map(left_out).unwrap_or_else(|| format!("step {name} was late"));
     }
-    let bad = first.chain(&run.tasks).find_map(|task| match &task.state {
-        TaskState::Failed(failure) => Some((task, failure.message.clone())),
-        TaskState::Unknown(reason) => Some((task, format!("nobody can tell what happened: {reason}"))),
-        TaskState::Cancelled => Some((task, "it was stopped".to_owned())),
+    let bad = first().chain(tasks()).find_map(|(step, task)| match &task.state {
+        TaskState::Failed(failure) => Some((step, task, failure.message.clone())),
+        TaskState::Unknown(reason) => Some((step, task, format!("nobody can tell what happened: {reason}"))),
+        TaskState::Cancelled => Some((step, task, "it was stopped".to_owned())),
         _ => None,
     });
     match bad {
-        Some((task, message)) => format!("step {name} failed on {}: {message}", task.target),
+        Some((step, task, message)) if step != name => {
+            format!("step {name} failed on {} at {step}: {message}", task.target)
+        }
+        Some((_, task, message)) => format!("step {name} failed on {}: {message}", task.target),
         None => format!("step {name} failed"),
     }
+}
+
+/// The tasks of the step at a place of the plan, each with its name.
+fn tasks_of(progress: &Progress, i: usize) -> impl Iterator<Item = (&StepName, &Task)> {
+    progress.steps[i].tasks.iter().map(move |task| (progress.plan.steps[i].name(), task))
 }
 
 /// Whether everything is over.

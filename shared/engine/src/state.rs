@@ -185,7 +185,7 @@ impl State {
                     deployment.progress.as_mut().ok_or_else(|| Impossible("a gate appeared before the plan".into()))?;
                 let place = progress.position(step).and_then(|i| {
                     let run = &mut progress.steps[i];
-                    let approval = approval(&progress.plan.steps[i].step, run.tasks.len())?;
+                    let approval = approval(&progress.plan.steps[i].step, run.targets)?;
                     Some((approval, run.any_gate_mut()?))
                 });
                 let (approval, gate) =
@@ -236,8 +236,8 @@ impl State {
         if *verdict == Verdict::Exclude
             && let Some(progress) = self.deployments.get_mut(&id).and_then(|d| d.progress.as_mut())
         {
-            for run in &mut progress.steps {
-                run.skip(Some(&key.target), &format!("its target is excluded: {reason}"));
+            for i in 0..progress.steps.len() {
+                progress.skip(i, Some(&key.target), &format!("its target is excluded: {reason}"));
             }
         }
         Ok(())

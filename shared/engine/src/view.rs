@@ -88,6 +88,7 @@ fn steps(deployment: &Deployment, progress: &Progress) -> Vec<StepView> {
         .map(|(planned, run)| StepView {
             name: planned.name().clone(),
             kind: planned.step.action.kind().to_owned(),
+            part_of: planned.part_of.clone(),
             needs: planned.step.needs.clone(),
             rank: planned.rank,
             tasks: run
@@ -103,7 +104,7 @@ fn steps(deployment: &Deployment, progress: &Progress) -> Vec<StepView> {
 }
 
 fn gate(step: &Step, run: &StepRun) -> Option<GateView> {
-    let (approval, gate) = approval(step, run.tasks.len()).zip(run.any_gate())?;
+    let (approval, gate) = approval(step, run.targets).zip(run.any_gate())?;
     Some(GateView { instructions: approval.instructions.clone(), ..asked(&Rule::approval(approval), gate) })
 }
 

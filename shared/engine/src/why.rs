@@ -39,7 +39,8 @@ pub fn why(state: &State, deployment: &Deployment, now: DateTime<Utc>) -> Vec<Wa
         .map(|p| whole(WaitingReason::Paused { by: p.by.clone(), reason: p.reason.clone() }))
         .collect();
     for (i, run) in progress.steps.iter().enumerate() {
-        if run.is_settled() {
+        // What a part waits for is told with its step.
+        if run.is_settled() || progress.whole(i).is_some() {
             continue;
         }
         let name = progress.plan.steps[i].name();
@@ -48,6 +49,8 @@ pub fn why(state: &State, deployment: &Deployment, now: DateTime<Utc>) -> Vec<Wa
             Readiness::Skip(_) => {
                 let before = waiting.len();
                 waiting.extend(tasks(state, deployment, name, run.tasks.iter().filter(|t| t.takes_place()), now));
+                waiting
+                    .extend(series(state, deployment, progress, i, now).filter(|one| one.step.as_ref() != Some(name)));
                 if waiting.len() == before {
                     waiting.push(step(name, WaitingReason::Planner));
                 }
@@ -59,11 +62,33 @@ pub fn why(state: &State, deployment: &Deployment, now: DateTime<Utc>) -> Vec<Wa
                     let look = run.rollout.look.as_ref().filter(open);
                     waiting.extend(look.map(|gate| step(name, asked(&approval_rule(progress, i), gate))));
                     waiting.extend(tasks(state, deployment, name, &run.tasks, now));
+                    waiting.extend(series(state, deployment, progress, i, now));
                 }
             },
         }
     }
     waiting
+}
+
+/// What each series of a step waits for: one that did not begin as a whole, in others each part that is not over.
+fn series(
+    state: &State,
+    deployment: &Deployment,
+    progress: &Progress,
+    i: usize,
+    now: DateTime<Utc>,
+) -> impl Iterator<Item = Waiting> {
+    let told = move |(part, task): (usize, &Task), name: &StepName| {
+        let reason = task_reason(state, deployment, progress.plan.steps[part].name(), task, now)?;
+        Some(Waiting { step: Some(name.clone()), target: Some(task.target.clone()), reason })
+    };
+    let run = &progress.steps[i];
+    let next = move |place| progress.series(i, place).find(|(_, task)| !task.is_over());
+    let pending = run.pending_places().filter_map(next);
+    let begun = run.places_under_way().flat_map(move |place| progress.series(i, place));
+    pending
+        .filter_map(move |one| told(one, progress.plan.steps[i].name()))
+        .chain(begun.filter_map(move |one| told(one, progress.plan.steps[one.0].name())))
 }
 
 /// What each of a step's tasks waits for.
@@ -133,7 +158,7 @@ fn needs(progress: &Progress, i: usize) -> WaitingReason {
 }
 
 fn approval_rule(progress: &Progress, i: usize) -> Rule<'_> {
-    match approval(&progress.plan.steps[i].step, progress.steps[i].tasks.len()) {
+    match approval(&progress.plan.steps[i].step, progress.steps[i].targets) {
         Some(approval) => Rule::approval(approval),
         // Only approvals have gates of their own.
         None => Rule {
@@ -180,6 +205,10 @@ fn task_reason(
                 Ok(()) => WaitingReason::Planner,
                 Err(Denied::Paused) => return None,
                 Err(Denied::Window) => WaitingReason::Window,
+                Err(Denied::Series(part)) => {
+                    let progress = deployment.progress.as_ref()?;
+                    WaitingReason::Series { step: progress.plan.steps[part].name().clone() }
+                }
                 Err(Denied::Rollout(Held::Canary)) => WaitingReason::Canary,
                 Err(Denied::Rollout(Held::Pause(until))) => WaitingReason::Pause { until },
                 // The gate itself is told once, not for each target.

@@ -96,15 +96,17 @@ fn same<T>(list: &[T], position: usize, is: impl Fn(&T) -> bool) -> Option<&T> {
 }
 
 fn is_same_but_for_tasks(a: &StepView, b: &StepView) -> bool {
-    let StepView { name, kind, needs, rank, tasks: _, gate, skipped } = a;
-    (name, kind, needs, rank, gate, skipped) == (&b.name, &b.kind, &b.needs, &b.rank, &b.gate, &b.skipped)
+    let StepView { name, kind, part_of, needs, rank, tasks: _, gate, skipped } = a;
+    (name, kind, part_of, needs, rank, gate, skipped)
+        == (&b.name, &b.kind, &b.part_of, &b.needs, &b.rank, &b.gate, &b.skipped)
 }
 
 fn without_tasks(step: &StepView) -> StepView {
-    let StepView { name, kind, needs, rank, tasks: _, gate, skipped } = step;
+    let StepView { name, kind, part_of, needs, rank, tasks: _, gate, skipped } = step;
     StepView {
         name: name.clone(),
         kind: kind.clone(),
+        part_of: part_of.clone(),
         needs: needs.clone(),
         rank: *rank,
         tasks: Vec::new(),

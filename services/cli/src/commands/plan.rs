@@ -57,7 +57,9 @@ fn text(preview: &Preview, wide: bool) -> String {
         let _ = writeln!(text, "not as it was deployed, on {}: {}", drift.target, drift.detail);
     }
     for step in &preview.steps {
-        text.push('\n');
+        if step.part_of.is_none() {
+            text.push('\n');
+        }
         step_text(step, wide, &mut text);
     }
     for step in &preview.left_out {
@@ -67,7 +69,13 @@ fn text(preview: &Preview, wide: bool) -> String {
 }
 
 fn step_text(step: &PreviewedStep, wide: bool, text: &mut String) {
-    let _ = write!(text, "{}  {} ({})", step.rank + 1, step.name, step.kind);
+    let _ = match &step.part_of {
+        Some(_) => write!(text, "   - {} ({})", step.name, step.kind),
+        None => write!(text, "{}  {} ({})", step.rank + 1, step.name, step.kind),
+    };
+    if step.kind == "steps" {
+        text.push_str(", one after the other on each target");
+    }
     if !step.needs.is_empty() {
         let needs: Vec<_> = step.needs.iter().map(|need| need.as_str()).collect();
         let _ = write!(text, ", after {}", needs.join(", "));
@@ -168,6 +176,22 @@ mod tests {
             "left_out": [{"name": "seed", "reason": "it is not for environment production"}]
         }))
         .unwrap()
+    }
+
+    #[test]
+    fn what_a_step_consists_of_stands_below_it() {
+        let mut plan = preview();
+        let mut part = plan.steps[1].clone();
+        (part.name, part.part_of, part.window, part.needs) =
+            ("serve".parse().unwrap(), Some("web".parse().unwrap()), None, Vec::new());
+        part.tasks.truncate(1);
+        let whole = &mut plan.steps[1];
+        (whole.kind, whole.tasks) = ("steps".to_owned(), Vec::new());
+        plan.steps.push(part);
+        let text = text(&plan, false);
+        let expected = "\n2  web (steps), one after the other on each target, after sign-off, 1 at a time\n   - serve (docker-run)\n     \
+             web-01: changes against deployment 0192aaaa-bbbb\n";
+        assert!(text.contains(expected), "{text}");
     }
 
     #[test]

@@ -59,27 +59,48 @@ fn rows(view: &DeploymentView, now: DateTime<Utc>) -> Vec<Vec<String>> {
     let compact = view.steps.iter().map(|step| step.tasks.len().max(1)).sum::<usize>() > MOST_ROWS;
     view.steps
         .iter()
-        .flat_map(|step| match (&step.skipped, &step.gate) {
-            (Some(why), _) => vec![cells('-', &step.name, "", "skipped", String::new(), why.clone())],
-            (None, Some(gate)) => vec![gate_row(step, gate, now)],
-            (None, None) if compact => vec![summary_row(step)],
-            (None, None) => step.tasks.iter().map(|task| task_row(step, task, now)).collect(),
+        .filter(|step| step.part_of.is_none())
+        .flat_map(|step| {
+            let parts: Vec<&StepView> =
+                view.steps.iter().filter(|part| part.part_of.as_ref() == Some(&step.name)).collect();
+            match (&step.skipped, &step.gate) {
+                (Some(why), _) => vec![cells('-', step.name.as_str(), "", "skipped", String::new(), why.clone())],
+                _ if !parts.is_empty() => series_rows(step, &parts, compact, now),
+                (None, Some(gate)) => vec![gate_row(step, gate, now)],
+                (None, None) if compact => vec![summary_row(step, step.name.as_str())],
+                (None, None) => {
+                    step.tasks.iter().map(|task| task_row(step.name.as_str(), task, now)).collect::<Vec<_>>()
+                }
+            }
         })
         .collect()
 }
 
-fn cells(
-    sign: char,
-    step: &slipway_domain::name::StepName,
-    target: &str,
-    state: &str,
-    time: String,
-    note: String,
-) -> Vec<String> {
+/// A step that consists of others: itself, and below it for each target in turn what is done there; of many targets a
+/// row for each part.
+fn series_rows(step: &StepView, parts: &[&StepView], compact: bool, now: DateTime<Utc>) -> Vec<Vec<String>> {
+    let indented = |part: &StepView| format!("  {}", part.name);
+    let targets = parts.iter().map(|part| part.tasks.len()).max().unwrap_or_default();
+    let mut rows = vec![match &step.gate {
+        Some(gate) => gate_row(step, gate, now),
+        None => cells(' ', step.name.as_str(), "", "", String::new(), String::new()),
+    }];
+    if compact {
+        rows.extend(parts.iter().map(|part| summary_row(part, &indented(part))));
+    } else {
+        rows.extend((0..targets).flat_map(|place| {
+            let tasks = parts.iter().filter_map(move |part| Some((part, part.tasks.get(place)?)));
+            tasks.map(|(part, task)| task_row(&indented(part), task, now))
+        }));
+    }
+    rows
+}
+
+fn cells(sign: char, step: &str, target: &str, state: &str, time: String, note: String) -> Vec<String> {
     vec![sign.to_string(), step.to_string(), target.to_owned(), state.to_owned(), time, note]
 }
 
-fn task_row(step: &StepView, task: &TaskView, now: DateTime<Utc>) -> Vec<String> {
+fn task_row(step: &str, task: &TaskView, now: DateTime<Utc>) -> Vec<String> {
     let time = task.started_at.map(|from| times::between(from, task.finished_at.unwrap_or(now))).unwrap_or_default();
     let mut notes = Vec::new();
     if task.attempt > 1 {
@@ -90,7 +111,7 @@ fn task_row(step: &StepView, task: &TaskView, now: DateTime<Utc>) -> Vec<String>
     } else if task.status != TaskStatus::Succeeded {
         notes.extend(task.message.as_deref().map(first_line));
     }
-    cells(symbol(task.status), &step.name, task.target.as_str(), task.status.as_str(), time, notes.join(", "))
+    cells(symbol(task.status), step, task.target.as_str(), task.status.as_str(), time, notes.join(", "))
 }
 
 fn first_line(text: &str) -> String {
@@ -115,7 +136,7 @@ fn gate_row(step: &StepView, gate: &GateView, now: DateTime<Utc>) -> Vec<String>
         }
         (None, None, _) => String::new(),
     };
-    cells(sign, &step.name, "", state, String::new(), note)
+    cells(sign, step.name.as_str(), "", state, String::new(), note)
 }
 
 fn said(verdict: Verdict) -> &'static str {
@@ -134,7 +155,7 @@ fn voters(gate: &GateView) -> String {
     if gate.votes_needed > 1 { format!("{} of {who}", gate.votes_needed) } else { who }
 }
 
-fn summary_row(step: &StepView) -> Vec<String> {
+fn summary_row(step: &StepView, name: &str) -> Vec<String> {
     let all = [
         TaskStatus::Failed,
         TaskStatus::Unknown,
@@ -154,7 +175,7 @@ fn summary_row(step: &StepView) -> Vec<String> {
         .collect();
     let sign = counts.first().map_or(' ', |(status, _)| symbol(*status));
     let state = counts.iter().map(|(status, n)| format!("{n} {}", status.as_str())).collect::<Vec<_>>().join(", ");
-    cells(sign, &step.name, &format!("{} targets", step.tasks.len()), &state, String::new(), String::new())
+    cells(sign, name, &format!("{} targets", step.tasks.len()), &state, String::new(), String::new())
 }
 
 /// A line for everything that differs from the view before.

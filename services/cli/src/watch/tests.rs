@@ -91,6 +91,39 @@ fn the_table_has_a_row_for_each_task_and_gate() {
     );
 }
 
+fn part(name: &str, tasks: Value) -> Value {
+    let mut part = step(name, "docker-job", tasks);
+    part["part_of"] = json!("web");
+    part
+}
+
+#[test]
+fn what_a_step_consists_of_is_drawn_below_it_for_each_target_in_turn() {
+    let tasks =
+        |first: &str, second: &str| json!([task("web-01", first, json!({})), task("web-02", second, json!({}))]);
+    let steps = json!([
+        step("web", "steps", json!([])),
+        part("drain", tasks("succeeded", "running")),
+        part("serve", tasks("succeeded", "pending")),
+        step("tell", "slack", json!([task("notifier", "pending", json!({}))])),
+    ]);
+    assert_eq!(
+        draw::table(&view("running", None, steps), now()),
+        "shop 1.1.0 to production (0192aaaa-bbbb)  running\n   \
+            STEP     TARGET    STATE      TIME\n   \
+            web\n\
+         ✓    drain  web-01    succeeded\n\
+         ✓    serve  web-01    succeeded\n\
+         ●    drain  web-02    running\n\
+         ○    serve  web-02    pending\n\
+         ○  tell     notifier  pending\n"
+    );
+    let many: Vec<Value> = (0..30).map(|n| task(&format!("web-{n}"), "pending", json!({}))).collect();
+    let steps = json!([step("web", "steps", json!([])), part("drain", json!(many))]);
+    let table = draw::table(&view("running", None, steps), now());
+    assert!(table.ends_with("   web\n○    drain  30 targets  30 pending\n"), "{table}");
+}
+
 #[test]
 fn many_tasks_are_shown_as_one_row_per_step() {
     let tasks: Vec<Value> =

@@ -1,16 +1,16 @@
 //! Deployments: requested, cancelled, found.
 
+mod done;
+
 use std::time::Instant;
 
 use chrono::Utc;
 use slipway_bus::Appended;
 use slipway_domain::{
-    api::{Accepted, CreateDeployment, DeploymentView, PlanView, TaskStatus, TaskView, Waiting, WaitingReason},
-    event::{Actor, Address, Entry, Outcome, PlanEvent, Verdict},
-    id::{DeploymentId, TaskKey},
-    name::TargetName,
-    order::Outputs,
-    release::{Done, Request, Retries},
+    api::{Accepted, CreateDeployment, PlanView, Waiting, WaitingReason},
+    event::{Actor, Address, Entry, Outcome, PlanEvent},
+    id::DeploymentId,
+    release::{Request, Retries},
     text::sha256_hex,
 };
 use slipway_engine::Deployment;
@@ -261,33 +261,12 @@ pub async fn retry(app: &App, id: DeploymentId, actor: Actor) -> Result<Accepted
     let body_digest = digest(&body);
     let first_request = requested(app, id).await?.map(|(_, request)| (request.values, request.only));
     let (values, targets) = first_request.unwrap_or_default();
-    let retries = Some(Retries { deployment: id, done: done(&first) });
+    let retries = Some(Retries { deployment: id, done: done::done(&first) });
     let options = Options { retries, values, targets, ..Options::default() };
     let new = DeploymentId(Uuid::now_v7());
     let asked = request::Asked { id: new, environment: body.environment, by: actor.clone(), body_digest, options };
     let request = request::build(app, &world, release, asked).await?;
     append(app, request, actor).await
-}
-
-/// The tasks of a deployment that succeeded, and the gates that were approved.
-fn done(view: &DeploymentView) -> Vec<Done> {
-    let mut done = Vec::new();
-    for step in &view.steps {
-        if step.gate.as_ref().is_some_and(|gate| gate.decided == Some(Verdict::Approve)) {
-            let task = TaskKey::new(step.name.clone(), TargetName::notifier());
-            done.push(Done { task, outputs: Outputs::new() });
-        }
-        if step.kind != "approval" {
-            let announcement = TargetName::notifier();
-            let own = |task: &&TaskView| step.gate.is_none() || task.target != announcement;
-            let succeeded = step.tasks.iter().filter(own).filter(|task| task.status == TaskStatus::Succeeded);
-            done.extend(succeeded.map(|task| Done {
-                task: TaskKey::new(step.name.clone(), task.target.clone()),
-                outputs: task.outputs.clone(),
-            }));
-        }
-    }
-    done
 }
 
 /// What in a deployment waits, and for what. An executor that nobody runs is told from one that is busy.

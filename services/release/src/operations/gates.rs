@@ -162,7 +162,7 @@ fn gate_at<'a>(
     let run = &progress.steps[position];
     match scope {
         GateScope::All => {
-            let approval = approval(&progress.plan.steps[position].step, run.tasks.len())?;
+            let approval = approval(&progress.plan.steps[position].step, run.targets)?;
             Some((gate::Rule::approval(approval), run.any_gate()?))
         }
         GateScope::Target(target) => {

@@ -6,6 +6,7 @@ use slipway_domain::{
     api::{CreateDeployment, DriftReport, HoldingFreeze, Preview, TaskStatus},
     event::Actor,
     id::DeploymentId,
+    manifest::Action,
     name::{StepName, TargetName},
     plan::{Plan, Runs},
     release::Request,
@@ -97,6 +98,8 @@ async fn done_before(
     let mut open: Vec<Place> = plan
         .steps
         .iter()
+        // What is done for a step that consists of others, they do.
+        .filter(|step| !matches!(step.step.action, Action::Steps(_)))
         .flat_map(|step| {
             let targets = match &step.runs {
                 Runs::On(targets) => targets.as_slice(),

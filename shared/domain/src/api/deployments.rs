@@ -197,11 +197,14 @@ pub struct StepView {
     pub name: StepName,
     /// Its kind.
     pub kind: String,
+    /// The step that it is a child of; children follow each other on each target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<StepName>,
     /// What it needs.
     pub needs: Vec<StepName>,
     /// Its layer in the drawing.
     pub rank: u32,
-    /// Its tasks.
+    /// Its tasks; those of a step that has children are theirs.
     pub tasks: Vec<TaskView>,
     /// Its gate, if it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

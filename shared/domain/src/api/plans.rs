@@ -64,6 +64,9 @@ pub struct PreviewedStep {
     pub kind: String,
     /// The longest way to it, in steps: steps of one rank may run at the same time.
     pub rank: u32,
+    /// The step that it is a child of; children follow each other on each target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<StepName>,
     /// The steps that it waits for.
     pub needs: Vec<StepName>,
     /// After what it runs.
@@ -80,7 +83,7 @@ pub struct PreviewedStep {
     /// How many of its targets are in progress at a time, if it is a rolling step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<u32>,
-    /// One per target; none for an approval.
+    /// One per target; none for an approval, nor for a step that has children.
     pub tasks: Vec<PreviewedTask>,
 }
 

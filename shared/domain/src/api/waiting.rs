@@ -85,6 +85,11 @@ pub enum WaitingReason {
         /// When it counts as rejected.
         expires: DateTime<Utc>,
     },
+    /// The step before it, or behind it while it is taken back, on the same target.
+    Series {
+        /// Which.
+        step: StepName,
+    },
     /// A place in the step's rolling window.
     Window,
     /// The canary's end.

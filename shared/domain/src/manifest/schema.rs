@@ -104,6 +104,7 @@ mod tests {
         }
         let step = &schema["$defs"]["Step"];
         assert!(step["properties"]["docker-run"].is_object(), "{step:#}");
+        assert!(step["properties"]["steps"].to_string().contains("#/$defs/Step"), "{step:#}");
         assert_eq!(schema["$defs"]["StepName"]["type"], "string");
         assert!(schema["$defs"]["StepName"]["pattern"].as_str().unwrap().starts_with("^[a-z0-9]"));
     }

@@ -1,14 +1,14 @@
-//! Steps of a process. A step has exactly one kind, written as a key: `docker-run: {…}`.
+//! Steps of a process. A step has exactly one kind, written as a key: `docker-run: {…}`, or `steps: […]` of its own.
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, de::IntoDeserializer as _};
+use serde::{Deserialize, Serialize};
 
-use super::{DockerJob, DockerPull, DockerRun, Rolling};
+use super::{DockerJob, DockerPull, DockerRun, Rolling, When};
 use crate::{
     duration::Span,
-    name::{ChannelName, EnvironmentName, PackageName, RoleName, StepName, TeamName},
+    name::{PackageName, RoleName, StepName, TeamName},
 };
 
 /// One step of a process.
@@ -54,6 +54,8 @@ pub enum Action {
     Wait(Span),
     /// Hold until a person says go on, to rehearse a recovery.
     Demo(Demo),
+    /// Nothing itself: these steps, one after the other on each target.
+    Steps(Vec<Step>),
 }
 
 /// The step kinds, as written.
@@ -71,6 +73,7 @@ impl Action {
             Self::Slack(_) => "slack",
             Self::Wait(_) => "wait",
             Self::Demo(_) => "demo",
+            Self::Steps(_) => "steps",
         }
     }
 }
@@ -110,6 +113,8 @@ struct StepFields {
     wait: Option<Span>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     demo: Option<Demo>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    steps: Option<Vec<Step>>,
 }
 
 impl TryFrom<StepFields> for Step {
@@ -125,6 +130,7 @@ impl TryFrom<StepFields> for Step {
             f.slack.map(Action::Slack),
             f.wait.map(Action::Wait),
             f.demo.map(Action::Demo),
+            f.steps.map(Action::Steps),
         ]
         .into_iter()
         .flatten()
@@ -132,7 +138,7 @@ impl TryFrom<StepFields> for Step {
         let action = match (actions.pop(), actions.is_empty()) {
             (Some(action), true) => action,
             (None, _) => {
-                return Err(format!("step `{}` does nothing: give it one of {}", f.name, KINDS.join(", ")));
+                return Err(format!("step `{}` does nothing: give it one of {}, or `steps`", f.name, KINDS.join(", ")));
             }
             (Some(last), false) => {
                 let kinds: Vec<_> = actions.iter().chain([&last]).map(Action::kind).collect();
@@ -177,6 +183,7 @@ impl From<Step> for StepFields {
             slack: None,
             wait: None,
             demo: None,
+            steps: None,
         };
         match step.action {
             Action::DockerRun(a) => fields.docker_run = Some(a),
@@ -187,9 +194,25 @@ impl From<Step> for StepFields {
             Action::Slack(a) => fields.slack = Some(a),
             Action::Wait(a) => fields.wait = Some(a),
             Action::Demo(a) => fields.demo = Some(a),
+            Action::Steps(a) => fields.steps = Some(a),
         }
         fields
     }
+}
+
+impl Step {
+    /// The steps that it consists of, in the order in which they follow each other on a target; none if it has a kind.
+    pub fn children(&self) -> &[Self] {
+        match &self.action {
+            Action::Steps(steps) => steps,
+            _ => &[],
+        }
+    }
+}
+
+/// All steps of a process: each, and after it those that it consists of.
+pub fn with_children(steps: &[Step]) -> impl Iterator<Item = &Step> + Clone {
+    steps.iter().flat_map(|step| std::iter::once(step).chain(step.children()))
 }
 
 /// Which targets of the environment.
@@ -213,93 +236,6 @@ pub struct Retry {
 
 fn default_backoff() -> Span {
     Span::secs(1)
-}
-
-/// Whether a step runs.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "WhenFields")]
-pub struct When {
-    /// Only in these environments.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub environments: Option<Vec<EnvironmentName>>,
-    /// Only for releases of these channels.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub channels: Option<Vec<ChannelName>>,
-    /// Depending on what came before.
-    pub result: ResultCondition,
-    /// And only where this template comes out true: asked per target when it is the step's turn.
-    #[serde(default, rename = "if", skip_serializing_if = "Option::is_none")]
-    pub condition: Option<String>,
-}
-
-/// The form in which it is written.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct WhenFields {
-    #[serde(default)]
-    environments: Option<Vec<EnvironmentName>>,
-    #[serde(default)]
-    channels: Option<Vec<ChannelName>>,
-    #[serde(default)]
-    #[schemars(with = "String")]
-    result: WrittenResult,
-    #[serde(default, rename = "if")]
-    condition: Option<String>,
-}
-
-/// `result` as it is written: a word, or a condition in its place.
-#[derive(Default)]
-enum WrittenResult {
-    #[default]
-    Default,
-    Word(ResultCondition),
-    Expression(String),
-}
-
-impl<'de> Deserialize<'de> for WrittenResult {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        if text.contains("#{") {
-            return Ok(Self::Expression(text));
-        }
-        ResultCondition::deserialize(text.into_deserializer()).map(Self::Word)
-    }
-}
-
-impl TryFrom<WhenFields> for When {
-    type Error = String;
-
-    fn try_from(fields: WhenFields) -> Result<Self, String> {
-        let WhenFields { environments, channels, result, condition } = fields;
-        let (result, condition) = match (result, condition) {
-            (WrittenResult::Default, condition) => (ResultCondition::default(), condition),
-            (WrittenResult::Word(word), condition) => (word, condition),
-            (WrittenResult::Expression(text), None) => (ResultCondition::default(), Some(text)),
-            (WrittenResult::Expression(_), Some(_)) => {
-                return Err("`when` has a condition both in `result` and in `if`: keep the one in `if`".to_owned());
-            }
-        };
-        Ok(Self { environments, channels, result, condition })
-    }
-}
-
-impl When {
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-/// Looks at `needs`, transitively; without `needs`, at the deployment so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum ResultCondition {
-    /// Nothing failed.
-    #[default]
-    Success,
-    /// Something failed.
-    Failure,
-    /// Whatever happened, also after a cancel.
-    Always,
 }
 
 /// File name to SQL text. Applied in the order of their names.

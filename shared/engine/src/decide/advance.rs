@@ -1,5 +1,7 @@
 //! What is written to the plan subject of a running deployment: skips, retries, grants, the end.
 
+mod series;
+
 use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -9,6 +11,7 @@ use slipway_domain::{
     id::{TaskKey, derive},
     manifest::Step,
     name::TargetName,
+    plan::Runs,
 };
 
 use super::{Promised, delta, time_is_up};
@@ -77,28 +80,51 @@ impl<'a> Turn<'a> {
     }
 
     fn step(&mut self, i: usize, run: &'a StepRun) {
-        let (deployment, step) = (self.deployment, &self.progress.plan.steps[i].step);
-        if deployment.is_running() && ready::may_announce(self.progress, i) {
+        // What becomes of a part is decided with its step.
+        if self.progress.whole(i).is_some() {
+            return;
+        }
+        let (deployment, progress) = (self.deployment, self.progress);
+        let step = &progress.plan.steps[i].step;
+        if deployment.is_running() && ready::may_announce(progress, i) {
             self.grants.push(TaskKey::new(step.name.clone(), TargetName::notifier()));
         }
-        taken_back(deployment, step, run, &mut self.events);
-        for task in run.under_way().filter(|t| t.restoring.is_some()) {
-            if self.may_grant(step, task, 0).is_ok() {
-                self.grant(step, task);
-            }
-        }
-        match ready::readiness(deployment, self.progress, i) {
+        self.taken_back(i, run);
+        let consists_of_others = !progress.parts(i).is_empty();
+        match ready::readiness(deployment, progress, i) {
             Readiness::Waiting => {}
+            Readiness::Skip(reason) if consists_of_others => self.cut_short(i, run, &reason),
             Readiness::Skip(reason) => {
                 if run.pending().chain(run.under_way()).any(skippable) || run.gate.is_some() {
                     self.skip(step, None, reason);
                 }
             }
             Readiness::Run => {
+                if consists_of_others {
+                    self.go_on(i, run);
+                }
                 retries(deployment, step, run, |task| task.restoring.is_none(), &mut self.events);
                 match self.goes_no_further(i, run) {
                     Some(reason) => self.skip(step, None, reason),
+                    None if consists_of_others => self.begin(i, run),
                     None => self.targets(i, run),
+                }
+            }
+        }
+    }
+
+    /// What a step did is to be taken back, or the attempt to do so failed.
+    fn taken_back(&mut self, i: usize, run: &'a StepRun) {
+        let (deployment, progress) = (self.deployment, self.progress);
+        if run.owes_restore() {
+            self.events.push(restore(deployment, progress, i));
+        }
+        for own in std::iter::once(i).chain(progress.parts(i)) {
+            let (step, run) = (&progress.plan.steps[own].step, &progress.steps[own]);
+            retries(deployment, step, run, |task| task.restoring.is_some(), &mut self.events);
+            for task in run.under_way().filter(|task| task.restoring.is_some()) {
+                if self.may_grant(step, task, 0).is_ok() {
+                    self.grant(step, task);
                 }
             }
         }
@@ -108,7 +134,7 @@ impl<'a> Turn<'a> {
     fn goes_no_further(&self, i: usize, run: &StepRun) -> Option<String> {
         let step = &self.progress.plan.steps[i].step;
         let stopped = run.rollout.stopped(&run.counts, ready::tolerated(step), self.now);
-        let rest = step.rolling.is_some() && run.pending().next().is_some();
+        let rest = step.rolling.is_some() && run.pending_places().next().is_some();
         stopped.filter(|_| rest).or_else(|| {
             let may_ask = self.deployment.is_running() && self.deployment.pause.is_none();
             run.gate.as_ref().filter(|gate| may_ask && gate.state == GateState::Closed)?;
@@ -165,20 +191,24 @@ fn skippable(task: &Task) -> bool {
     task.restoring.is_none() && matches!(task.state, Pending | FailedAttempt(_) | RetryAt(..) | Asking(_))
 }
 
-/// What a step did on its targets is to be taken back, or the attempt to do so failed.
-fn taken_back(deployment: &Deployment, step: &Step, run: &StepRun, events: &mut Vec<PlanEvent>) {
-    if run.owes_restore() {
-        let targets = run.tasks.iter().filter(|task| task.can_be_restored()).map(|task| task.target.clone()).collect();
-        let failed = |task: &&Task| task.is_bad() && task.restoring.is_none() && task.state != TaskState::Cancelled;
-        let reason = match (run.rollout.rejection(), run.tasks.iter().find(failed), &deployment.cancel) {
-            (Some(reason), ..) => reason.to_owned(),
-            (None, Some(task), _) => format!("the step failed on {}", task.target),
-            (None, None, Some(cancel)) => format!("the deployment was cancelled by {}", cancel.by),
-            (None, None, None) => "the step failed".to_owned(),
-        };
-        events.push(PlanEvent::RestoreScheduled { step: step.name.clone(), targets, reason });
-    }
-    retries(deployment, step, run, |task| task.restoring.is_some(), events);
+/// Where a step is to be taken back, and why.
+fn restore(deployment: &Deployment, progress: &Progress, i: usize) -> PlanEvent {
+    let run = &progress.steps[i];
+    let targets = match &progress.plan.steps[i].runs {
+        Runs::On(targets) => targets.as_slice(),
+        Runs::Gate => &[],
+    };
+    let targets = targets.iter().filter(|target| !progress.can_be_taken_back(i, target).is_empty()).cloned().collect();
+    let own = std::iter::once(i).chain(progress.parts(i));
+    let mut tasks = own.flat_map(|own| &progress.steps[own].tasks);
+    let failed = |task: &&Task| task.is_bad() && task.restoring.is_none() && task.state != TaskState::Cancelled;
+    let reason = match (run.rollout.rejection(), tasks.find(failed), &deployment.cancel) {
+        (Some(reason), ..) => reason.to_owned(),
+        (None, Some(task), _) => format!("the step failed on {}", task.target),
+        (None, None, Some(cancel)) => format!("the deployment was cancelled by {}", cancel.by),
+        (None, None, None) => "the step failed".to_owned(),
+    };
+    PlanEvent::RestoreScheduled { step: progress.plan.steps[i].name().clone(), targets, reason }
 }
 
 fn retries(

@@ -17,7 +17,7 @@ use crate::{
 /// Opens and decides gates.
 pub(super) fn gates(deployment: &Deployment, progress: &Progress, now: DateTime<Utc>, decisions: &mut Vec<Decision>) {
     for (i, run) in progress.steps.iter().enumerate() {
-        let approval = approval(&progress.plan.steps[i].step, run.tasks.len());
+        let approval = approval(&progress.plan.steps[i].step, run.targets);
         let Some((gate, approval)) = run.any_gate().zip(approval) else { continue };
         if run.skipped.is_some() || run.is_settled() || run.rollout.given_up {
             continue;
@@ -59,7 +59,8 @@ pub(super) fn guidance(
 ) {
     let Some(guided) = &deployment.request.guided_failure else { return };
     let rule = Rule::guidance(guided);
-    for (step, _, tasks) in concerned(progress, news) {
+    for (i, tasks) in concerned(progress, news) {
+        let step = progress.plan.steps[i].name();
         for task in tasks.into_iter().filter(|t| matches!(t.state, TaskState::Asking(_))) {
             let event = match &task.guidance.state {
                 GateState::Open { .. } => match task.guidance.decision(&rule, now) {
@@ -70,7 +71,7 @@ pub(super) fn guidance(
             };
             let scope = GateScope::Target(task.target.clone());
             decisions.push(Decision {
-                address: Address::Gate(deployment.id(), step.name.clone(), scope),
+                address: Address::Gate(deployment.id(), step.clone(), scope),
                 expected: task.guidance.head,
                 events: Events::Gate(vec![event]),
             });

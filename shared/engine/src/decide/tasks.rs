@@ -5,13 +5,14 @@ use slipway_domain::{
     duration::Span,
     event::{Address, Failure, FailureKind, TaskEvent},
     id::TaskKey,
-    manifest::{DEFAULT_TIMEOUT, ResultCondition, Step},
+    manifest::{DEFAULT_TIMEOUT, Step},
 };
 
 use super::{Decision, Events, GRACE, News, concerned, delta};
 use crate::{
     deployment::{Deployment, Progress, Task, TaskState, task::MAX_LOST},
     gate::GateState,
+    ready,
 };
 
 /// Ends tasks whose time is over, whose holders keep dying, or that a cancel or a decided gate makes void.
@@ -22,8 +23,9 @@ pub(super) fn tasks(
     now: DateTime<Utc>,
     decisions: &mut Vec<Decision>,
 ) {
-    for (step, run, tasks) in concerned(progress, news) {
-        let stop = deployment.cancel.is_some() && step.when.result != ResultCondition::Always;
+    for (i, tasks) in concerned(progress, news) {
+        let (step, run) = (&progress.plan.steps[i].step, &progress.steps[i]);
+        let stop = deployment.cancel.is_some() && !ready::survives_cancel(progress, i);
         for task in tasks {
             let stop = stop && task.restoring.is_none();
             push_task(deployment, step, task, end_of(step, task, stop, now), decisions);

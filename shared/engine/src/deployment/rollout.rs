@@ -48,7 +48,8 @@ pub enum Held {
 }
 
 impl Rollout {
-    pub(crate) fn new(step: &Step, targets: usize) -> Self {
+    /// Of a step that makes this of its targets, and that can take back what it does there or not.
+    pub(crate) fn new(step: &Step, targets: usize, can_restore: bool) -> Self {
         let Some(rolling) = &step.rolling else { return Self::default() };
         let restores = rolling.on_failure == OnFailure::Restore;
         Self {
@@ -60,7 +61,7 @@ impl Rollout {
             began: None,
             deadline: rolling.deadline,
             pause: rolling.pause.map(crate::decide::delta),
-            can_restore: matches!(step.action, Action::DockerRun(_)),
+            can_restore,
             restores_above: restores.then_some(rolling.max_failures as usize),
         }
     }

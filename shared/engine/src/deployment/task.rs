@@ -159,6 +159,11 @@ impl Task {
         !self.is_over() && self.state != TaskState::Pending
     }
 
+    /// Whether it was ever granted.
+    pub fn has_begun(&self) -> bool {
+        self.takes_place() || self.head > 0
+    }
+
     /// Whether it counts against its step.
     pub fn is_bad(&self) -> bool {
         matches!(self.state, TaskState::Failed(_) | TaskState::Unknown(_) | TaskState::Cancelled)
@@ -204,6 +209,14 @@ impl Task {
                 self.state = TaskState::Failed(failure.clone());
             }
             _ => {}
+        }
+    }
+
+    /// As [`Task::skip`], in a series that began and is cut short: what was to follow counts as stopped.
+    pub(crate) fn cut_short(&mut self, reason: &str) {
+        match self.state {
+            TaskState::Pending => self.state = TaskState::Cancelled,
+            _ => self.skip(reason),
         }
     }
 

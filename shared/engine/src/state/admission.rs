@@ -13,7 +13,7 @@ use slipway_domain::{
 
 use super::{Full, State, lane};
 use crate::{
-    deployment::{Deployment, TaskState, rollout::Held},
+    deployment::{Deployment, Progress, TaskState, rollout::Held},
     freeze::Hold,
     ready::{self, Readiness},
     yielding::wants_lane,
@@ -78,6 +78,9 @@ pub enum Denied {
     /// The rolling window is full.
     #[error("the rolling window is full")]
     Window,
+    /// Another part of its step has to end before on the same target; its place in the plan.
+    #[error("its turn in the series on its target has not come")]
+    Series(usize),
     /// Its turn among the step's targets has not come.
     #[error("its turn among the step's targets has not come")]
     Rollout(Held),
@@ -193,17 +196,16 @@ impl State {
                 TaskState::RetryAt(..) => return Err(Denied::NotNow),
                 _ => return Err(Denied::Granted),
             }
+            in_reverse(progress, i, place)?;
             return self.slot(deployment, &key.target, slots);
         }
-        if ready::readiness(deployment, progress, i) != Readiness::Run {
-            return Err(Denied::NotNow);
+        match ready::readiness_on(deployment, progress, i, place) {
+            Readiness::Run => {}
+            Readiness::Waiting => return Err(waits_for(progress, i, place)),
+            Readiness::Skip(_) => return Err(Denied::NotNow),
         }
         match task.state {
-            TaskState::Pending => match run.rollout.holds(place, &run.counts, now) {
-                None if ready::has_room(progress, i, places) => {}
-                None => return Err(Denied::Window),
-                Some(held) => return Err(Denied::Rollout(held)),
-            },
+            TaskState::Pending => may_begin(progress, i, place, now, places)?,
             TaskState::RetryAt(at, _) if at <= now => {}
             TaskState::RetryAt(..) => return Err(Denied::NotNow),
             _ => return Err(Denied::Granted),
@@ -218,6 +220,36 @@ impl State {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether the step may begin on a target now. A series holds the target's place in the window from its first grant to
+/// its end, so its later parts ask for none.
+fn may_begin(progress: &Progress, i: usize, place: usize, now: DateTime<Utc>, places: usize) -> Result<(), Denied> {
+    let step = match progress.whole(i) {
+        Some(whole) if progress.has_begun(whole, place) => return Ok(()),
+        Some(whole) => whole,
+        None => i,
+    };
+    let run = &progress.steps[step];
+    match run.rollout.holds(place, &run.counts, now) {
+        None if ready::has_room(progress, step, places) => Ok(()),
+        None => Err(Denied::Window),
+        Some(held) => Err(Denied::Rollout(held)),
+    }
+}
+
+/// What a part of a step waits for on a target; of any other step, what it needs.
+fn waits_for(progress: &Progress, i: usize, place: usize) -> Denied {
+    let Some(whole) = progress.whole(i) else { return Denied::NotNow };
+    let mut earlier = progress.series(whole, place).take_while(|(part, _)| *part < i);
+    earlier.find(|(_, task)| !task.is_over()).map_or(Denied::NotNow, |(part, _)| Denied::Series(part))
+}
+
+/// A series is taken back from its end.
+fn in_reverse(progress: &Progress, i: usize, place: usize) -> Result<(), Denied> {
+    let Some(whole) = progress.whole(i) else { return Ok(()) };
+    let mut later = progress.series(whole, place).filter(|(part, task)| *part > i && !task.is_over());
+    later.next().map_or(Ok(()), |(part, _)| Err(Denied::Series(part)))
 }
 
 /// Whether its time has come.

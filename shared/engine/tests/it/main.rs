@@ -17,6 +17,8 @@ mod ranges;
 mod retention;
 mod rolling;
 mod scoping;
+mod series;
+mod series_plans;
 mod sharing;
 mod simulation;
 mod voting;

@@ -53,6 +53,7 @@ fn words(reason: &WaitingReason, now: DateTime<Utc>) -> String {
         }
         WaitingReason::Canary => "the canary to end well".to_owned(),
         WaitingReason::Pause { until } => format!("the pause between targets to end, {}", times::until(*until, now)),
+        WaitingReason::Series { step } => format!("step {step}, whose turn on the same target comes before"),
         WaitingReason::Window => "a place in the rolling window".to_owned(),
         WaitingReason::TargetBusy { limit } => format!("a slot of its target, which runs {limit} at a time"),
         WaitingReason::Retry { at, failure } => {

@@ -6,7 +6,7 @@
 use slipway_domain::{
     manifest::{
         Feed, Freeze, Lifecycle, Manifest, OneOrMany, Project, Scope, Step, Target, VariableSet, Webhook,
-        parse::Problem as TextProblem,
+        parse::Problem as TextProblem, with_children,
     },
     text::did_you_mean,
 };
@@ -112,7 +112,7 @@ fn project_problems(project: &Project, world: &World, found: &mut Found) {
     for variable in &project.variables {
         scope_problems(&format!("variable `{}`", variable.name), &variable.scope, project, world, found);
     }
-    for step in &project.steps {
+    for step in with_children(&project.steps) {
         step_problems(step, project, world, found);
     }
     compile::cycles(&project.steps).into_iter().for_each(|message| found.say(message));
@@ -127,7 +127,7 @@ fn set_problems(set: &VariableSet, world: &World, found: &mut Found) {
 fn scope_problems(at: &str, scope: &Scope, project: &Project, world: &World, found: &mut Found) {
     place_problems(at, scope, world, found);
     for name in all(scope.step.as_ref()) {
-        found.must_exist(at, "step", name.as_str(), project.steps.iter().map(|s| s.name.as_str()));
+        found.must_exist(at, "step", name.as_str(), with_children(&project.steps).map(|s| s.name.as_str()));
     }
     for name in all(scope.channel.as_ref()) {
         found.must_exist(at, "channel", name.as_str(), channels(project));

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use slipway_domain::{
-    manifest::{Downgrade, Environment, ResultCondition, Step},
+    manifest::{Downgrade, Environment, ResultCondition, Step, with_children},
     name::StepName,
     release::ReleaseSnapshot,
 };
@@ -35,7 +35,7 @@ pub fn allow(
 
 fn ask(release: &mut ReleaseSnapshot, current: &str) -> Result<(), Problem> {
     let name = StepName::new(STEP).expect("invariant: the step's name is a name");
-    if release.steps.iter().any(|step| step.name == name) {
+    if with_children(&release.steps).any(|step| step.name == name) {
         return Err(Problem::unprocessable(
             "invalid-manifest",
             format!(

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use indexmap::IndexMap;
 
-use super::{Finding, check_variable};
+use super::{Finding, check_variable, children};
 use crate::{
-    manifest::{Action, DEFAULT_TIMEOUT, File, Health, OnFailure, Project, Sql, Step},
+    manifest::{Action, DEFAULT_TIMEOUT, File, Health, OnFailure, Project, Sql, Step, with_children},
     name::{PackageName, StepName},
     text::did_you_mean,
 };
@@ -20,16 +20,25 @@ pub(super) fn findings(project: &Project) -> Vec<Finding> {
     if project.steps.is_empty() {
         found.push(Finding::new("`steps` is empty: a project needs at least one"));
     }
-    let names: Vec<&str> = project.steps.iter().map(|step| step.name.as_str()).collect();
+    let mut seen = BTreeSet::new();
     for (index, step) in project.steps.iter().enumerate() {
-        let mut messages = Vec::new();
-        if names[..index].contains(&step.name.as_str()) {
-            messages.push("the name is used by an earlier step: choose another".to_owned());
+        for one in std::iter::once(step).chain(step.children()) {
+            let mut messages = Vec::new();
+            if !seen.insert(&one.name) {
+                messages.push("the name is used by an earlier step: choose another".to_owned());
+            }
+            if std::ptr::eq(one, step) {
+                check_needs(project, step, &mut messages);
+                children::check_parent(step, &mut messages);
+                check_places(step, &mut messages);
+            } else {
+                children::check_child(step, one, &mut messages);
+            }
+            check_options(one, &mut messages);
+            check_action(project, one, &mut messages);
+            let finding = |message| Finding::at("steps", index, format!("step `{}`: {message}", one.name));
+            found.extend(messages.into_iter().map(finding));
         }
-        check_needs(step, &names, &mut messages);
-        check_options(step, &mut messages);
-        check_action(project, step, &mut messages);
-        found.extend(messages.into_iter().map(|m| Finding::at("steps", index, format!("step `{}`: {m}", step.name))));
     }
     found
 }
@@ -74,15 +83,18 @@ fn check_sets(project: &Project, found: &mut Vec<Finding>) {
 }
 
 fn check_variables(project: &Project, found: &mut Vec<Finding>) {
-    let steps: Vec<&str> = project.steps.iter().map(|step| step.name.as_str()).collect();
     for (index, variable) in project.variables.iter().enumerate() {
         let mut say = |message: String| {
             found.push(Finding::at("variables", index, format!("variable `{}`: {message}", variable.name)))
         };
         check_variable(variable).into_iter().for_each(&mut say);
         for step in variable.scope.step.iter().flat_map(|s| s.as_slice()) {
-            if !steps.contains(&step.as_str()) {
-                say(format!("scope: {}", unknown_step(step, &steps)));
+            match with_children(&project.steps).find(|other| other.name == *step) {
+                None => say(format!("scope: {}", unknown_step(step, with_children(&project.steps)))),
+                Some(parent) if matches!(parent.action, Action::Steps(_)) => {
+                    say(format!("scope: `{step}` does nothing itself: name those of its steps that it is for"))
+                }
+                Some(_) => {}
             }
         }
         for channel in variable.scope.channel.iter().flat_map(|c| c.as_slice()) {
@@ -93,11 +105,12 @@ fn check_variables(project: &Project, found: &mut Vec<Finding>) {
     }
 }
 
-fn check_needs(step: &Step, names: &[&str], messages: &mut Vec<String>) {
+fn check_needs(project: &Project, step: &Step, messages: &mut Vec<String>) {
     let mut seen = BTreeSet::new();
     for need in &step.needs {
-        if !names.contains(&need.as_str()) {
-            messages.push(format!("`needs`: {}", unknown_step(need, names)));
+        if !project.steps.iter().any(|other| other.name == *need) {
+            let parent = children::parent_of(&project.steps, need).map(|parent| children::need_parent(need, parent));
+            messages.push(format!("`needs`: {}", parent.unwrap_or_else(|| unknown_step(need, project.steps.iter()))));
         }
         if !seen.insert(need) {
             messages.push(format!("`needs` names `{need}` twice: keep one"));
@@ -105,7 +118,8 @@ fn check_needs(step: &Step, names: &[&str], messages: &mut Vec<String>) {
     }
 }
 
-fn check_options(step: &Step, messages: &mut Vec<String>) {
+/// Where a step runs, and how it goes over its targets.
+fn check_places(step: &Step, messages: &mut Vec<String>) {
     let kind = step.action.kind();
     if step.targets.is_some() && matches!(step.action, Action::Approval(_) | Action::Slack(_)) {
         messages.push(format!("`{kind}` happens once and has no targets: remove `targets`"));
@@ -128,10 +142,16 @@ fn check_options(step: &Step, messages: &mut Vec<String>) {
         if rolling.then.as_ref().is_some_and(|then| then.approval.votes == 0) {
             messages.push("`rolling.then.approval.votes` is 0: write 1 or more".to_owned());
         }
-        if rolling.on_failure == OnFailure::Restore && !matches!(step.action, Action::DockerRun(_)) {
-            messages.push(format!("`{kind}` can not be taken back: `on-failure: restore` is for docker-run"));
+        if rolling.on_failure == OnFailure::Restore && !can_be_taken_back(step) {
+            messages.push(match step.children() {
+                [] => format!("`{kind}` can not be taken back: `on-failure: restore` is for docker-run"),
+                _ => "none of its steps can be taken back: `on-failure: restore` is for docker-run".to_owned(),
+            });
         }
     }
+}
+
+fn check_options(step: &Step, messages: &mut Vec<String>) {
     if let Some(retry) = &step.retry {
         if retry.attempts == 0 {
             messages.push("`retry.attempts` is 0: it counts the first attempt too; write 1 or more".to_owned());
@@ -164,6 +184,12 @@ fn check_options(step: &Step, messages: &mut Vec<String>) {
     if step.when.environments.as_ref().is_some_and(Vec::is_empty) {
         messages.push("`when.environments` is empty: the step would never happen".to_owned());
     }
+}
+
+/// Whether what it does on a target can be undone there.
+fn can_be_taken_back(step: &Step) -> bool {
+    let is_run = |step: &Step| matches!(step.action, Action::DockerRun(_));
+    is_run(step) || step.children().iter().any(is_run)
 }
 
 /// What files are put into has to be told from what they replace.
@@ -225,7 +251,7 @@ fn check_action(project: &Project, step: &Step, messages: &mut Vec<String>) {
             }
             None
         }
-        Action::Slack(_) | Action::Wait(_) | Action::Demo(_) => None,
+        Action::Slack(_) | Action::Wait(_) | Action::Demo(_) | Action::Steps(_) => None,
     };
     messages.extend(package.and_then(|package| unknown_package(project, package)));
 }
@@ -256,8 +282,8 @@ fn check_sql(sql: &Sql, messages: &mut Vec<String>) {
     }
 }
 
-fn unknown_step(step: &StepName, names: &[&str]) -> String {
-    format!("there is no step `{step}`{}", did_you_mean(step.as_str(), names.iter().copied()))
+fn unknown_step<'a>(step: &StepName, steps: impl Iterator<Item = &'a Step>) -> String {
+    format!("there is no step `{step}`{}", did_you_mean(step.as_str(), steps.map(|other| other.name.as_str())))
 }
 
 fn unknown_package(project: &Project, package: &PackageName) -> Option<String> {

@@ -233,3 +233,71 @@ fn the_other_kinds_make_sense() {
         &["line 3: `ana` is a member twice: keep one", "line 3: two members have the Slack id `U1`: keep one"],
     );
 }
+
+#[test]
+fn parts_of_a_step_leave_to_it_what_is_about_targets_and_other_steps() {
+    let web = |more: &str, parts: &str| format!("  - {{name: web, {more}, steps: [{parts}]}}");
+    let on = "targets: {role: web}, rolling: {window: 1, on-failure: restore}";
+    let serve = "{name: serve, docker-run: {package: web}}";
+    steps(&web(on, &format!("{{name: drain, wait: 1s, retry: {{attempts: 2}}, required: true}}, {serve}")), &[]);
+    steps(
+        &web("retry: {attempts: 2}, timeout: 1m", "{name: a, wait: 1s}"),
+        &[
+            "line 6: step `web`: its `steps` follow each other on each target: add `targets`",
+            "line 6: step `web`: `retry` is about one attempt, and it makes none itself: write it at those of its steps that it is for",
+            "line 6: step `web`: `timeout` is about one attempt, and it makes none itself: write it at those of its steps that it is for",
+        ],
+    );
+    steps(
+        &web(on, "{name: a, wait: 1s}"),
+        &["line 6: step `web`: none of its steps can be taken back: `on-failure: restore` is for docker-run"],
+    );
+    steps(
+        &web("targets: {role: web}", ""),
+        &[
+            "line 6: step `web`: `steps` is empty: write the steps that follow each other on each target, or give it a kind",
+        ],
+    );
+    steps(
+        &web(
+            "targets: {role: web}",
+            "{name: a, needs: [web], targets: {role: x}, rolling: {window: 1}, slack: {channel: c, text: t}}",
+        ),
+        &[
+            "line 6: step `a`: a part of `web` follows the one before it on the same target: remove `needs`, or write it at `web`",
+            "line 6: step `a`: it runs on the targets of `web`, which it is a part of: remove `targets`",
+            "line 6: step `a`: `web`, which it is a part of, goes over the targets: write `rolling` there",
+            "line 6: step `a`: `slack` happens once and not on each target, so it can not be a part of `web`: make it a step of its own before or after `web`; people look after the canary with `rolling.then`",
+        ],
+    );
+    steps(
+        &web("targets: {role: web}", "{name: a, steps: [{name: b, wait: 1s}]}, {name: web, wait: 1s}"),
+        &[
+            "line 6: step `a`: a part of `web` has no `steps` of its own: write them into `web`",
+            "line 6: step `web`: the name is used by an earlier step: choose another",
+        ],
+    );
+    steps(
+        &format!("{}\n  - {{name: next, needs: [serve], wait: 1s}}", web("targets: {role: web}", serve)),
+        &["line 7: step `next`: `needs`: `serve` is a part of `web`: need `web`, which has ended when all of it has"],
+    );
+    steps(
+        &web("targets: {role: web}, wait: 1s", serve),
+        &["line 6: step `web` has 2 kinds (wait, steps): make each a step of its own"],
+    );
+}
+
+#[test]
+fn a_variable_is_scoped_to_a_part_and_not_to_the_step_that_does_nothing_itself() {
+    let project = |step: &str| {
+        format!(
+            "kind: Project\nname: p\nlifecycle: l\nvariables:\n  - {{name: A, value: a, scope: {{step: {step}}}}}\nsteps:\n  \
+             - {{name: web, targets: {{role: web}}, steps: [{{name: part, wait: 1s}}]}}\n"
+        )
+    };
+    text(&project("part"), &[]);
+    text(
+        &project("web"),
+        &["line 5: variable `A`: scope: `web` does nothing itself: name those of its steps that it is for"],
+    );
+}
