@@ -8,6 +8,7 @@
 mod check;
 mod hostile;
 mod moves;
+mod rollout;
 mod shrink;
 
 use std::{

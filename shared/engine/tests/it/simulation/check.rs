@@ -9,18 +9,18 @@ use slipway_domain::{
         Actor, Address, Entry, Failure, FailureKind, GateEvent, GateScope, PlanEvent, Recorded, TaskEvent, Verdict,
     },
     id::{DeploymentId, TaskKey},
-    manifest::{Freeze, OnFailure, ResultCondition, Rolling},
+    manifest::{Freeze, ResultCondition},
     policy::Policy,
 };
 use slipway_engine::{
     State,
-    deployment::{Deployment, Progress, Task, TaskState, rollout},
-    gate::{Gate, GateState},
+    deployment::{Deployment, Progress, TaskState, rollout::approval},
     ready,
     retention::{Past, purgeable},
     view,
 };
 
+use super::rollout;
 use crate::world::Log;
 
 type Key = (DeploymentId, TaskKey);
@@ -124,7 +124,9 @@ impl Facts {
                 let (deployment, progress, i) = place(state, key);
                 let by_gate = is_announcement(progress, i, &key.1);
                 assert!(deployment.cancel.is_some() || by_gate, "{} was told to stop without a cancel", key.1);
-                let always = progress.plan.steps[i].step.when.result == ResultCondition::Always;
+                let whole = rollout::whole(progress, i).unwrap_or(i);
+                let is_always = |i: usize| progress.plan.steps[i].step.when.result == ResultCondition::Always;
+                let always = is_always(i) || is_always(whole);
                 assert!(by_gate || !always, "{} runs always and was told to stop", key.1);
             }
             TaskEvent::LeaseExpired { .. } => {
@@ -165,7 +167,8 @@ impl Facts {
         }
         assert!(deployment.started_at.is_some(), "{} began before its deployment", key.1);
         if deployment.cancel.is_none() {
-            assert!(progress.needs(i).all(|n| progress.steps[n].is_settled()), "{} began before its needs", key.1);
+            let whole = rollout::whole(progress, i).unwrap_or(i);
+            assert!(progress.needs(whole).all(|n| progress.steps[n].is_settled()), "{} began before its needs", key.1);
         }
         for n in progress.before[i].iter().filter(|_| key.1.step.as_str() == "web") {
             assert!(
@@ -196,7 +199,13 @@ impl Facts {
         let (deployment, progress, i) = place(state, key);
         assert!(deployment.is_running(), "{} was granted to one without its lane", key.1);
         let step = &progress.plan.steps[i].step;
-        let always = step.when.result == ResultCondition::Always;
+        let whole = rollout::whole(progress, i);
+        let begun = whole.is_some_and(|whole| rollout::began_before(progress, whole, key));
+        let is_always = |i: usize| progress.plan.steps[i].step.when.result == ResultCondition::Always;
+        let always = match whole {
+            Some(whole) => is_always(whole) || (is_always(i) && begun),
+            None => is_always(i),
+        };
         assert!(progress.steps[i].skipped.is_none(), "{} was granted though its step is left out", key.1);
         if progress.task(&key.1).unwrap().restoring.is_some() {
             return;
@@ -213,21 +222,23 @@ impl Facts {
         let attempts = step.retry.as_ref().map_or(1, |r| r.attempts);
         let asked = progress.task(&key.1).unwrap().guidance.opened().is_some();
         assert!(failed < attempts || asked, "{} was granted after {failed} failures", key.1);
-        let looks = progress.before[i].iter().filter(|n| ready::has_failed(progress, **n)).count();
-        match step.when.result {
+        let own = whole.unwrap_or(i);
+        let before = progress.before[own].iter().filter(|n| rollout::whole(progress, **n).is_none());
+        let looks = before.filter(|n| ready::has_failed(progress, **n)).count();
+        match progress.plan.steps[own].step.when.result {
             ResultCondition::Success => assert_eq!(looks, 0, "{} was granted though one before it failed", key.1),
             ResultCondition::Failure if !step.needs.is_empty() => assert!(looks > 0, "{}: nothing failed", key.1),
             _ => {}
         }
         let here = step.when.condition.as_deref() != Some("#{Target != 'web-02'}") || key.1.target.as_str() != "web-02";
         assert!(here, "{} was granted though its condition leaves it out", key.1);
-        if let Some(rolling) = &step.rolling {
-            let run = &progress.steps[i];
-            assert!(
-                run.counts.bad <= rolling.max_failures as usize || failed > 0,
-                "{} began after too many failed",
-                key.1
-            );
+        if let Some(rolling) = &progress.plan.steps[own].step.rolling {
+            let bad = rollout::bad_targets(progress, own);
+            let goes_on = failed > 0 || begun;
+            assert!(bad <= rolling.max_failures as usize || goes_on, "{} began after too many failed", key.1);
+        }
+        if let Some(whole) = whole {
+            rollout::granted_in_series(progress, whole, i, &key.1);
         }
     }
 
@@ -286,7 +297,7 @@ impl Facts {
             }
             GateEvent::Decided { verdict: Verdict::Approve, .. } => {
                 let i = progress.position(step).unwrap();
-                let approval = rollout::approval(&progress.plan.steps[i].step, progress.steps[i].tasks.len()).unwrap();
+                let approval = approval(&progress.plan.steps[i].step, progress.steps[i].targets).unwrap();
                 let approvals = opening.votes.values().filter(|v| **v == Verdict::Approve).count();
                 assert!(approvals >= approval.votes as usize, "{step} was decided by {:?}", opening.votes);
             }
@@ -314,11 +325,7 @@ fn shared(state: &State) {
         }
         let Some(progress) = &deployment.progress else { continue };
         for (i, run) in progress.steps.iter().enumerate() {
-            if let Some(rolling) = &progress.plan.steps[i].step.rolling {
-                let going = run.tasks.iter().filter(|t| t.takes_place() && t.restoring.is_none()).count();
-                assert!(going <= rolling.window as usize, "the window was exceeded");
-                canary(progress, i, rolling);
-            }
+            rollout::check(progress, i);
             for task in run.tasks.iter().filter(|t| t.takes_slot()) {
                 *running.entry(task.target.to_string()).or_default() += 1;
             }
@@ -329,35 +336,6 @@ fn shared(state: &State) {
         assert!(tasks <= limit, "{target} was overloaded with {tasks}");
     }
     assert!(lanes.values().all(|n| *n <= 1), "two deployments in one lane: {lanes:?}");
-}
-
-/// The others follow only a canary that ended well and was approved; in the end nothing is half done.
-fn canary(progress: &Progress, i: usize, rolling: &Rolling) {
-    let run = &progress.steps[i];
-    let first = rolling.canaries(run.tasks.len());
-    let (canary, others) = run.tasks.split_at(first);
-    let began = |task: &Task| !matches!(task.state, TaskState::Pending | TaskState::Skipped(_));
-    if first > 0 && others.iter().any(began) {
-        let good = |task: &Task| task.restoring.is_some() || matches!(task.state, TaskState::Succeeded(_));
-        assert!(canary.iter().all(good), "others began before the canary had ended well");
-        let look = run.rollout.look.as_ref().map(|gate| &gate.state);
-        let approved = |state: &GateState| matches!(state, GateState::Decided { verdict: Verdict::Approve, .. });
-        assert!(look.is_none_or(approved), "others began without approval");
-    }
-    if !run.is_settled() {
-        return;
-    }
-    let kept = |tasks: &[Task]| tasks.iter().filter(|task| task.can_be_restored()).count();
-    let unfinished = ready::has_failed(progress, i) || run.rollout.given_up;
-    if rolling.on_failure == OnFailure::Restore && unfinished {
-        assert_eq!(kept(&run.tasks), 0, "the step did not succeed, and some targets have what it made");
-    }
-    let unwanted = |gate: &Gate| {
-        matches!(gate.state, GateState::Open { .. } | GateState::Decided { verdict: Verdict::Reject, .. })
-    };
-    if run.rollout.look.as_ref().is_some_and(unwanted) {
-        assert_eq!(kept(canary), 0, "a canary stayed that nobody approved");
-    }
 }
 
 /// Whoever folded live, in pieces, with restarts, tells the same story as a replay.

@@ -53,11 +53,45 @@ const CROWD: &str = "steps:
   - {name: also, targets: {role: web}, rolling: {window: 2}, wait: 0s, timeout: 30s, when: {if: \"#{Target != 'web-02'}\"}}
   - {name: join, needs: [web, warm, also], wait: 0s}";
 
+/// Series on each target, each time others.
+fn series(rng: &mut StdRng) -> String {
+    let mut one = |of: &[&'static str]| of.choose(rng).copied().unwrap();
+    let guided = one(&["", "guided-failure: {teams: [ops], timeout: 10m}\n"]);
+    let canary = one(&["", "canary: 1, ", "canary: 2, then: {approval: {teams: [ops], timeout: 10m}}, "]);
+    let rest = one(&["on-failure: restore", "max-failures: 1, on-failure: restore", "pause: 1s", "deadline: 40s"]);
+    let rolling = format!("{{window: {}, {canary}{rest}}}", one(&["1", "2", "3"]));
+    let when = one(&["", "when: {result: always}", "when: {if: \"#{Target != 'web-02'}\"}"]);
+    let parts: Vec<String> = (1..=one(&["1", "2", "3", "4"]).parse().unwrap())
+        .map(|n: usize| {
+            let what = one(&["wait: 0s", "docker-run: {package: web}"]);
+            let when = one(&["", "", "", "when: {result: failure}, ", "when: {if: \"#{Target != 'web-02'}\"}, "]);
+            let retry = one(&["", "retry: {attempts: 2, backoff: 1s}, "]);
+            format!("      - {{name: part-{n}, {when}{retry}timeout: 5m, {what}}}\n")
+        })
+        .collect();
+    format!(
+        "{guided}steps:
+  - {{name: migrate, wait: 0s}}
+  - name: web
+    needs: [migrate]
+    targets: {{role: web}}
+    rolling: {rolling}
+    {when}
+    steps:
+{}      - {{name: serve, docker-run: {{package: web}}, timeout: 5m}}
+      - {{name: last, wait: 0s, when: {{result: always}}}}
+  - {{name: join, needs: [web], wait: 0s}}
+  - {{name: tell, needs: [join], wait: 0s, when: {{result: always}}}}
+  - {{name: alarm, wait: 0s, when: {{result: failure}}}}",
+        parts.concat()
+    )
+}
+
 /// A deployment that is asked for.
 #[derive(Debug, Clone)]
 pub struct Asked {
     pub name: String,
-    pub body: &'static str,
+    pub body: String,
     pub project: &'static str,
     pub queue: Queue,
     pub parallelism: u32,
@@ -69,7 +103,10 @@ impl Asked {
     fn draw(rng: &mut StdRng, name: String) -> Self {
         Self {
             name,
-            body: [MAIN, MAIN, ROLLOUT, ROLLOUT, ASIDE, ASIDE, GUIDED, CROWD].choose(rng).copied().unwrap(),
+            body: match [MAIN, MAIN, ROLLOUT, ROLLOUT, ASIDE, ASIDE, GUIDED, CROWD, "", "", ""].choose(rng).unwrap() {
+                &"" => series(rng),
+                body => (*body).to_owned(),
+            },
             project: ["shop", "shop", "shop", "till"].choose(rng).copied().unwrap(),
             queue: [Queue::Wait, Queue::Wait, Queue::LatestOnly, Queue::Reject].choose(rng).copied().unwrap(),
             parallelism: rng.random_range(1..3),
@@ -79,7 +116,7 @@ impl Asked {
     }
 
     pub fn request(&self) -> Request {
-        let mut request = request(&self.name, self.body, targets(4, self.parallelism));
+        let mut request = request(&self.name, &self.body, targets(4, self.parallelism));
         request.release.project = self.project.parse().unwrap();
         request.queue = self.queue;
         request.not_before = self.scheduled.map(at);
