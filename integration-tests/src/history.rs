@@ -9,6 +9,7 @@ mod effects;
 mod gates;
 mod journal;
 mod replay;
+mod series;
 mod steps;
 mod task;
 #[cfg(test)]

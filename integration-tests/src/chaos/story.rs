@@ -263,6 +263,15 @@ fn manifests(stack: &Stack, registry: &str, projects: &[String], version: usize,
             0 => "{window: 2}",
             _ => "{window: 2, canary: 1, then: {approval: {teams: [ops], slack: '#deploys'}}, on-failure: restore}",
         };
+        let retry = "retry: {attempts: 4, backoff: 200ms}";
+        let run = format!("{retry}, docker-run: {{package: app{service}}}");
+        let web = match n % 4 {
+            0 | 1 => run,
+            _ => format!(
+                "steps: [{{name: drain, {retry}, docker-job: {{package: app{job}}}}}, {{name: serve, {run}}}, \
+                 {{name: undrain, when: {{result: always}}, {retry}, docker-job: {{package: app{job}}}}}]"
+            ),
+        };
         let migration = |n| match real {
             Some(_) => format!("{n:03}.sql: '{}'", Real::migration(project, n)),
             None => format!("{n:03}.sql: 'create table t{n} (x int)'"),
@@ -276,8 +285,7 @@ fn manifests(stack: &Stack, registry: &str, projects: &[String], version: usize,
              - {{name: job, needs: [migrate], retry: {{attempts: 4, backoff: 200ms}}, \
                  docker-job: {{package: app, env: {{TOKEN: '#{{Token}}'}}{job}}}}}\n  \
              - {{name: sign-off, needs: [job], approval: {{teams: [ops], slack: '#deploys'}}}}\n  \
-             - {{name: web, needs: [sign-off], targets: {{role: web}}, rolling: {rolling}, \
-                 retry: {{attempts: 4, backoff: 200ms}}, docker-run: {{package: app{service}}}}}\n  \
+             - {{name: web, needs: [sign-off], targets: {{role: web}}, rolling: {rolling}, {web}}}\n  \
              - {{name: tell, needs: [web], when: {{result: always}}, wait: 0s}}\n",
             repository(stack),
             files.join(", ")

@@ -146,10 +146,7 @@ impl Replay {
                 }
             }
             PlanEvent::RestoreScheduled { step, targets, .. } => {
-                for target in targets {
-                    let task = deployment.tasks.get_mut(&TaskKey::new(step.clone(), target.clone()));
-                    task.into_iter().for_each(|task| task.restore(recorded.at));
-                }
+                targets.iter().for_each(|target| deployment.restore(step, target, recorded.at));
             }
             PlanEvent::StepSkipped { step, target, .. } => {
                 if target.is_none() && deployment.is_late(step) {
@@ -346,8 +343,5 @@ fn skip(deployment: &mut Deployment, step: &StepName, target: Option<&TargetName
         }
         return;
     }
-    let tasks = deployment.tasks.iter_mut();
-    tasks
-        .filter(|(key, _)| key.step == *step && target.is_none_or(|target| key.target == *target))
-        .for_each(|(_, task)| task.skip());
+    deployment.skip(step, target);
 }

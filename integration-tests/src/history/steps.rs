@@ -15,6 +15,7 @@ use slipway_domain::{
 use super::{
     Rule,
     gates::Gate,
+    series::Stand,
     task::{Patience, Place, Task},
 };
 
@@ -67,7 +68,9 @@ impl Deployment {
         for step in &plan.steps {
             match &step.runs {
                 Runs::On(targets) => {
-                    let keys = targets.iter().map(|target| TaskKey::new(step.name().clone(), target.clone()));
+                    // What is done for a step that consists of others, they do.
+                    let own = targets.iter().filter(|_| !matches!(step.step.action, Action::Steps(_)));
+                    let keys = own.map(|target| TaskKey::new(step.name().clone(), target.clone()));
                     self.tasks.extend(keys.map(|key| (key, Task::new())));
                     let look = step.step.rolling.as_ref().and_then(|rolling| rolling.look(targets.len()));
                     if let Some(approval) = look {
@@ -95,6 +98,7 @@ impl Deployment {
             }
         }
         self.plan = Some(plan.clone());
+        self.leave_out_done_series();
     }
 
     pub fn step(&self, name: &StepName) -> Option<&PlannedStep> {
@@ -108,59 +112,53 @@ impl Deployment {
         Patience { attempts: retry.map_or(1, |retry| retry.attempts.max(1)), asks }
     }
 
-    /// Its tasks; the announcement of a gate is none of them.
-    pub fn tasks_of<'a>(&'a self, step: &'a StepName) -> impl Iterator<Item = &'a Task> + 'a {
-        self.targets_of(step).iter().filter_map(|target| self.tasks.get(&TaskKey::new(step.clone(), target.clone())))
-    }
-
     /// Its targets, in the order of the plan.
-    fn targets_of<'a>(&'a self, step: &StepName) -> &'a [TargetName] {
+    pub fn targets_of<'a>(&'a self, step: &StepName) -> &'a [TargetName] {
         match self.step(step).map(|step| &step.runs) {
             Some(Runs::On(targets)) => targets,
             _ => &[],
         }
     }
 
-    /// The tasks of the canary.
-    fn canary_of<'a>(&'a self, step: &'a StepName) -> impl Iterator<Item = &'a Task> + 'a {
+    /// How the canary stands.
+    fn canary_of<'a>(&'a self, step: &'a StepName) -> impl Iterator<Item = Stand> + 'a {
         let rolling = self.step(step).and_then(|step| step.step.rolling.as_ref());
         let first = rolling.map_or(0, |rolling| rolling.canaries(self.targets_of(step).len()));
-        self.tasks_of(step).take(first)
+        self.stands(step).take(first)
     }
 
     /// Whether a container of its canary stays though it could have been taken back.
     fn keeps_canary(&self, step: &StepName) -> bool {
-        let is_run = matches!(self.step(step).map(|step| &step.step.action), Some(Action::DockerRun(_)));
-        is_run && self.canary_of(step).any(|task| task.succeeded && !task.restoring)
+        self.canary_of(step).any(|stand| stand.keeps)
     }
 
     /// Its other targets are left out; whether nothing but its deadline can be why.
     pub fn is_late(&self, step: &StepName) -> bool {
         let rolling = self.step(step).and_then(|step| step.step.rolling.as_ref());
-        let began = self.tasks_of(step).any(|task| !task.claims.is_empty());
+        let began = self.stands(step).any(|stand| stand.claimed);
         rolling.is_some_and(|rolling| rolling.deadline.is_some()) && began && !self.cancelled && !self.has_failed(step)
     }
 
     /// Whether people may look at the canary.
     pub fn may_look(&self, step: &StepName) -> Result<(), (Rule, String)> {
         self.may_run(step)?;
-        match self.canary_of(step).all(|task| task.place == Place::Good) {
+        match self.canary_of(step).all(|stand| stand.well) {
             true => Ok(()),
             false => Err((Rule::Gate, "its canary had not ended well".to_owned())),
         }
     }
 
     /// Whether a target's turn has come, as far as the canary goes.
-    fn may_follow(&self, key: &TaskKey) -> Result<(), (Rule, String)> {
-        let first = self.canary_of(&key.step).count();
-        let place = self.targets_of(&key.step).iter().position(|target| *target == key.target);
+    pub fn may_follow(&self, step: &StepName, target: &TargetName) -> Result<(), (Rule, String)> {
+        let first = self.canary_of(step).count();
+        let place = self.targets_of(step).iter().position(|other| other == target);
         if place.is_none_or(|place| place < first) || first == 0 {
             return Ok(());
         }
-        if !self.canary_of(&key.step).all(|task| task.place == Place::Good) {
+        if !self.canary_of(step).all(|stand| stand.well) {
             return Err((Rule::Limits, "the canary had not ended well".to_owned()));
         }
-        match self.looks.get(&key.step) {
+        match self.looks.get(step) {
             Some(gate) if gate.decided != Some(Verdict::Approve) => {
                 Err((Rule::Gate, "the canary was not approved".to_owned()))
             }
@@ -171,7 +169,7 @@ impl Deployment {
     fn is_settled(&self, step: &StepName) -> bool {
         match self.gates.get(step) {
             Some(gate) => gate.decided.is_some() || self.passed_by.contains(step),
-            None => self.tasks_of(step).all(Task::is_over),
+            None => self.stands(step).all(|stand| stand.over),
         }
     }
 
@@ -180,10 +178,10 @@ impl Deployment {
             Some(gate) => gate.decided == Some(Verdict::Reject),
             None => {
                 let rolling = self.step(step).and_then(|step| step.step.rolling.as_ref());
-                let bad = self.tasks_of(step).filter(|task| task.place == Place::Bad).count();
+                let bad = self.stands(step).filter(|stand| stand.bad).count();
                 bad > rolling.map_or(0, |rolling| rolling.max_failures as usize)
                     || self.late.contains(step)
-                    || self.canary_of(step).any(|task| task.place == Place::Bad)
+                    || self.canary_of(step).any(|stand| stand.bad)
                     || self.looks.get(step).is_some_and(|gate| gate.decided == Some(Verdict::Reject))
             }
         }
@@ -218,8 +216,7 @@ impl Deployment {
                 step.is_some_and(|step| step.needs.is_empty() && step.when.result != ResultCondition::Success)
             };
             let waits = |step: &StepName| self.before(step).iter().any(looks_back);
-            let deciding =
-                steps.filter(|step| step.step.when.result == ResultCondition::Success && !waits(step.name()));
+            let deciding = steps.filter(|step| decides(step) && !waits(step.name()));
             looks_at = deciding.map(|step| step.name().clone()).collect();
         }
         if let Some(open) = looks_at.iter().find(|step| !self.is_settled(step)) {
@@ -238,8 +235,8 @@ impl Deployment {
     /// Whether the step's window and tolerance have room for a task that has not begun.
     pub fn has_room(&self, name: &StepName) -> Result<(), (Rule, String)> {
         let Some(rolling) = self.step(name).and_then(|step| step.step.rolling.as_ref()) else { return Ok(()) };
-        let bad = self.tasks_of(name).filter(|task| task.place == Place::Bad).count();
-        let begun = self.tasks_of(name).filter(|task| !task.is_over() && task.place != Place::Pending).count();
+        let bad = self.stands(name).filter(|stand| stand.bad).count();
+        let begun = self.stands(name).filter(|stand| stand.begun && !stand.over).count();
         if bad > rolling.max_failures as usize {
             return Err((Rule::Limits, format!("{bad} targets failed before it")));
         }
@@ -267,11 +264,18 @@ impl Deployment {
             let open = gate.is_open() && task.place == Place::Pending;
             return if open { Ok(()) } else { no(Rule::Gate, "there is nothing to announce") };
         }
-        if !task.restoring {
-            self.may_run(&key.step)?;
+        match (self.whole(&key.step), task.restoring) {
+            (None, false) => self.may_run(&key.step)?,
+            (None, true) => {}
+            (Some(_), false) => self.may_run_in_series(key)?,
+            (Some(whole), true) => self.may_go_back(whole, key)?,
         }
         match task.place {
-            Place::Pending => self.has_room(&key.step).and_then(|()| self.may_follow(key)),
+            Place::Pending if self.goes_on(key) => Ok(()),
+            Place::Pending => {
+                let step = self.whole(&key.step).unwrap_or(&key.step);
+                self.has_room(step).and_then(|()| self.may_follow(step, &key.target))
+            }
             Place::Again { not_before: Some(time) } if time <= at => Ok(()),
             Place::Again { .. } => no(Rule::Order, "its retry had not come"),
             _ => no(Rule::OneHolder, "it was granted before"),
@@ -291,7 +295,9 @@ impl Deployment {
         let mut open = self.gates.iter().filter(|(step, gate)| gate.is_open() && !self.passed_by.contains(*step));
         let could = |(key, task): (&TaskKey, &Task)| {
             task.takes_slot()
-                || (!task.is_over() && !self.gates.contains_key(&key.step) && self.may_run(&key.step).is_ok())
+                || (!task.is_over()
+                    && !self.gates.contains_key(&key.step)
+                    && self.may_run(self.whole(&key.step).unwrap_or(&key.step)).is_ok())
         };
         open.clone().any(|(step, _)| aside(step))
             && open.all(|(step, _)| aside(step))
@@ -323,8 +329,7 @@ impl Deployment {
             return Some(format!("it ended, and {step} keeps a canary that nobody approved"));
         }
         let steps = || self.plan.iter().flat_map(|plan| &plan.steps);
-        let failed =
-            steps().filter(|s| s.step.when.result == ResultCondition::Success).find(|s| self.has_failed(s.name()));
+        let failed = steps().filter(|step| decides(step)).find(|step| self.has_failed(step.name()));
         match (outcome, failed) {
             (Outcome::Succeeded, _) if self.cancelled => Some("it succeeded after a cancel".to_owned()),
             (Outcome::Succeeded, Some(step)) => Some(format!("it succeeded, and step {} did not", step.name())),
@@ -334,4 +339,9 @@ impl Deployment {
             _ => None,
         }
     }
+}
+
+/// Whether the outcome depends on it; what became of a part is told by its step.
+fn decides(step: &PlannedStep) -> bool {
+    step.part_of.is_none() && step.step.when.result == ResultCondition::Success
 }

@@ -49,6 +49,8 @@ pub struct Task {
     /// Why its last grant had no room.
     pub denied: Option<(Rule, String)>,
     pub claims: Vec<Claim>,
+    /// It was let start.
+    pub began: bool,
     /// Ends that were `Failed`.
     pub failures: u32,
     pub succeeded: bool,
@@ -75,6 +77,7 @@ impl Task {
             place: Place::Pending,
             denied: None,
             claims: Vec::new(),
+            began: false,
             failures: 0,
             succeeded: false,
             stop: false,
@@ -94,6 +97,7 @@ impl Task {
 
     pub fn grant(&mut self) {
         self.place = Place::Granted;
+        self.began = true;
         (self.stop, self.adopt, self.denied) = (false, self.restoring, None);
     }
 

@@ -1,6 +1,7 @@
 //! Each promise, broken in a sound history, is found.
 
 mod canary;
+mod series;
 mod told;
 
 use chrono::TimeDelta;

@@ -27,6 +27,7 @@ mod rolling_restart;
 mod same_image;
 mod secret_files;
 mod secrets;
+mod series;
 mod sharing;
 mod shutdown;
 mod slack_approval;

@@ -33,11 +33,17 @@ fn draw(rehearsal: &Rehearsal, seed: u64) -> Drawn {
         let result = ["success", "success", "always", "failure"][random.random_range(0..4)];
         let place = ["", "", "", ", environments: [elsewhere]", ", if: \"#{Level == 'low'}\"", ", if: \"#{Level}\""];
         let place = place[random.random_range(0..place.len())];
+        let parts = format!(
+            "[{{name: part-{n}a, docker-job: {{package: app}}}}, {{name: part-{n}b, when: {{if: \"#{{Level}}\"}}, wait: 0s}}, \
+             {{name: part-{n}c, when: {{result: failure}}, wait: 0s}}]"
+        );
         let work = [
             "wait: 0s",
             "docker-job: {package: app, env: {LEVEL: '#{Level}', PROJECT: '#{Project}'}}",
             "targets: {role: web}, rolling: {window: 2}, docker-run: {package: app, env: {LEVEL: '#{Level}'}}",
-        ][random.random_range(0..3)];
+            &format!("targets: {{role: web}}, rolling: {{window: 1}}, steps: {parts}"),
+        ][random.random_range(0..4)]
+        .to_owned();
         let needs = needs.join(", ");
         let _ =
             writeln!(manifest, "  - {{name: step-{n}, needs: [{needs}], when: {{result: {result}{place}}}, {work}}}");
@@ -73,9 +79,15 @@ impl Drawn {
     }
 }
 
+/// Whether a step is done, or the one that it is a part of, where nothing fails.
+fn is_done(preview: &Preview, step: &PreviewedStep) -> bool {
+    let whole = preview.steps.iter().filter(|other| Some(&other.name) == step.part_of.as_ref());
+    whole.chain([step]).all(|step| step.result != ResultCondition::Failure)
+}
+
 /// What a preview says will be done where nothing fails.
 fn named(preview: &Preview) -> BTreeSet<(String, String)> {
-    let runs = preview.steps.iter().filter(|step| step.result != ResultCondition::Failure);
+    let runs = preview.steps.iter().filter(|step| is_done(preview, step));
     let tasks =
         |step: &PreviewedStep| step.tasks.iter().filter(|task| task.skipped.is_none()).cloned().collect::<Vec<_>>();
     runs.flat_map(|step| tasks(step).into_iter().map(|task| (step.name.to_string(), task.target.to_string()))).collect()
@@ -104,12 +116,12 @@ async fn a_preview_names_the_tasks_that_the_deployment_then_does() -> Result<()>
         let view = project.deployed(&rehearsal, "1.0.0").await?;
         assert_eq!(named(&before), done(&view), "{}\n{before:#?}\n{view:#?}", project.manifest);
         assert_eq!(Some(&before.digest), view.plan_digest.as_ref());
-        let all = before.steps.iter().map(|s| &s.name).chain(before.left_out.iter().map(|s| &s.name));
+        let steps = before.steps.iter().filter(|step| step.part_of.is_none());
+        let all = steps.map(|s| &s.name).chain(before.left_out.iter().map(|s| &s.name));
         assert_eq!(all.count(), project.manifest.matches("name: step-").count(), "{before:#?}");
 
         let runs = |preview: &Preview| {
-            let mut steps: Vec<_> =
-                preview.steps.iter().filter(|s| s.result != ResultCondition::Failure).cloned().collect();
+            let mut steps: Vec<_> = preview.steps.iter().filter(|step| is_done(preview, step)).cloned().collect();
             steps.iter_mut().for_each(|step| step.tasks.retain(|task| task.skipped.is_none()));
             steps
         };

@@ -116,6 +116,23 @@ impl Told {
         Self::tell(["shop", "shop"], &STEPS.replace("{window: 1}", rolling))
     }
 
+    /// The same, where on each target a job follows on two containers, which follow on a job.
+    pub fn series() -> Self {
+        let from = STEPS.find("  - {name: web").expect("the step web");
+        let web = "  - name: web
+    needs: [job]
+    targets: {role: web}
+    rolling: {window: 1, canary: 1, then: {approval: {teams: [ops], timeout: 10m}}}
+    steps:
+      - {name: drain, docker-job: {package: web}}
+      - {name: serve, docker-run: {package: web}}
+      - {name: proxy, docker-run: {package: web}}
+      - {name: probe, docker-job: {package: web}}
+      - {name: mourn, docker-job: {package: web}, when: {result: failure}}
+";
+        Self::tell(["shop", "shop"], &format!("{}{web}", &STEPS[..from]))
+    }
+
     /// Two deployments, of two projects.
     pub fn of(projects: [&str; 2]) -> Self {
         Self::tell(projects, STEPS)
@@ -203,7 +220,8 @@ impl Told {
                 _ => None,
             })
         };
-        let before = made(&self.journal, false).filter(|_| key.step.as_str() == "web" && id.0.as_u128() == 2);
+        let before = made(&self.journal, false)
+            .filter(|_| ["web", "serve", "proxy"].contains(&key.step.as_str()) && id.0.as_u128() == 2);
         let effects = match doorbell.order.work {
             Work::Sql(_) if id.0.as_u128() == 1 => {
                 vec![Effect::Apply { database: "shop/test".into(), file: "1.sql".into() }]
