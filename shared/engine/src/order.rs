@@ -100,8 +100,9 @@ fn order(deployment: &Deployment, progress: &Progress, i: usize, task: &Task) ->
     let target = deployment.target(&task.target);
     let renderer = renderer(deployment, progress, i, &task.target);
     let place = progress.steps[i].position(&task.target);
-    let whole = progress.whole(i).map_or(step, |whole| &progress.plan.steps[whole].step);
-    let conditions = condition::verdict(whole, &renderer).and_then(|_| condition::verdict(step, &renderer));
+    let whole = progress.whole(i).map(|whole| &progress.plan.steps[whole].step);
+    let asked = whole.into_iter().chain([step]);
+    let conditions = asked.map(|step| condition::verdict(step, &renderer)).collect::<Result<Vec<_>, _>>();
     let work = conditions.and_then(|_| match place {
         None if progress.steps[i].announcement.is_some() => announcement(deployment, progress, i, &renderer),
         place => {
