@@ -66,7 +66,7 @@ pub async fn run(app: Shared, shutdown: CancellationToken) {
     let rounds = async {
         loop {
             tokio::time::sleep(pause).await;
-            match inspections::drift(&app, &Filter::default()).await {
+            match inspections::drift(&app, &Filter::default(), None).await {
                 Ok(report) => app.drift.set(report),
                 Err(problem) => tracing::warn!(%problem, "drift is not looked for; tried again"),
             }

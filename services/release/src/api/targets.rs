@@ -39,5 +39,5 @@ pub async fn drift(
 ) -> Result<Answer<DriftReport>, Problem> {
     person.may(Right::Read)?;
     let filter = Filter { project: which.project, environment: which.environment, target: which.target };
-    Ok(Answer(inspections::drift(&app, &filter).await?))
+    Ok(Answer(inspections::drift(&app, &filter, Some(inspections::AT_MOST)).await?))
 }

@@ -25,6 +25,10 @@ use crate::{app::App, problem::Problem};
 
 /// How long a look may take.
 const LOOK_WITHIN: Duration = Duration::from_secs(5);
+/// How long people wait for looks at many targets,
+pub const AT_MOST: Duration = Duration::from_secs(15);
+/// and who votes.
+const BEFORE_A_VOTE: Duration = Duration::from_secs(6);
 /// Targets that are looked at at the same time.
 const AT_ONCE: usize = 32;
 /// Looks until nothing is deployed meanwhile.
@@ -67,7 +71,7 @@ pub async fn check(app: &App, name: &TargetName) -> Result<TargetCheck, Problem>
 }
 
 /// In what targets differ from what was deployed to them.
-pub async fn drift(app: &App, filter: &Filter) -> Result<DriftReport, Problem> {
+pub async fn drift(app: &App, filter: &Filter, within: Option<Duration>) -> Result<DriftReport, Problem> {
     let world = app.world().await?;
     if let Some(name) = filter.target.as_ref().filter(|name| !world.targets.contains_key(*name)) {
         return Err(Problem::not_found("unknown-manifest", format!("there is no target {name}")));
@@ -78,7 +82,7 @@ pub async fn drift(app: &App, filter: &Filter) -> Result<DriftReport, Problem> {
     };
     let targets: Vec<_> =
         world.targets.values().filter(wanted).map(|target| (target.name.clone(), endpoint(target))).collect();
-    of_targets(app, &targets, |drift| {
+    of_targets(app, &targets, within, |drift| {
         filter.project.as_ref().is_none_or(|project| drift.project == *project)
             && filter.environment.as_ref().is_none_or(|environment| drift.environment == *environment)
     })
@@ -89,18 +93,20 @@ pub async fn drift(app: &App, filter: &Filter) -> Result<DriftReport, Problem> {
 pub async fn of_deployment(app: &App, id: DeploymentId) -> Result<Vec<Drift>, Problem> {
     let asked = app.folded.read(|state| state.get(id).map(|deployment| deployment.request.clone()));
     let Some(request) = asked else { return Ok(Vec::new()) };
-    Ok(of_request(app, &request).await?.drift)
+    Ok(of_request(app, &request, Some(BEFORE_A_VOTE)).await?.drift)
 }
 
 /// What is not as it was deployed, of what a request is about: its project, on its targets.
-pub async fn of_request(app: &App, request: &Request) -> Result<DriftReport, Problem> {
+pub async fn of_request(app: &App, request: &Request, within: Option<Duration>) -> Result<DriftReport, Problem> {
     let targets: Vec<_> = request
         .targets
         .iter()
         .map(|target| (target.name.clone(), Endpoint { docker: target.docker.clone(), tls: target.tls.clone() }))
         .collect();
-    of_targets(app, &targets, |drift| drift.project == *request.project() && drift.environment == request.environment)
-        .await
+    of_targets(app, &targets, within, |drift| {
+        drift.project == *request.project() && drift.environment == request.environment
+    })
+    .await
 }
 
 /// Where the engine of a target is.
@@ -108,16 +114,26 @@ pub fn endpoint(target: &Target) -> Endpoint {
     Endpoint { docker: target.docker.clone(), tls: target.tls.clone() }
 }
 
-/// The drift on targets that somebody wants to know of.
-pub async fn of_targets(
+/// The drift on targets that somebody wants to know of. What was not looked at within that time counts as not seen.
+async fn of_targets(
     app: &App,
     targets: &[(TargetName, Endpoint)],
+    within: Option<Duration>,
     wanted: impl Fn(&Drift) -> bool,
 ) -> Result<DriftReport, Problem> {
     let looks: Vec<BoxFuture<'_, _>> = targets.iter().map(|(target, at)| look(app, target, at).boxed()).collect();
-    let mut looks = stream::iter(looks).buffered(AT_ONCE).zip(stream::iter(targets));
+    let mut looks = stream::iter(looks).buffered(AT_ONCE);
+    let deadline = within.map(|within| tokio::time::Instant::now() + within);
     let mut report = DriftReport::default();
-    while let Some((looked, (target, _))) = looks.next().await {
+    for (target, _) in targets {
+        let looked = match deadline {
+            Some(deadline) => tokio::time::timeout_at(deadline, looks.next()).await.ok().flatten(),
+            None => looks.next().await,
+        };
+        let Some(looked) = looked else {
+            report.unseen.push(Unseen { target: target.clone(), reason: "there was no time to look at it".to_owned() });
+            continue;
+        };
         let (seen, drift) = looked?;
         match seen {
             Ok(seen) => {

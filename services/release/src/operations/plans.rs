@@ -58,7 +58,8 @@ async fn of(app: &App, request: Request, freeze: Option<HoldingFreeze>) -> Resul
     let steps =
         preview::steps(&asked, &plan, before).map_err(|problem| Problem::unprocessable("not-plannable", problem))?;
     let request = asked.request();
-    let DriftReport { drift, unseen, platforms, .. } = inspections::of_request(app, request).await?;
+    let DriftReport { drift, unseen, platforms, .. } =
+        inspections::of_request(app, request, Some(inspections::AT_MOST)).await?;
     Ok(Preview {
         drift,
         unseen,

@@ -37,7 +37,7 @@ pub async fn available(app: &App, policy: Unavailable, request: &mut Request) ->
     if policy == Unavailable::Wait || request.targets.is_empty() {
         return Ok(());
     }
-    let DriftReport { unseen, .. } = inspections::of_request(app, request).await?;
+    let DriftReport { unseen, .. } = inspections::of_request(app, request, None).await?;
     if unseen.is_empty() {
         return Ok(());
     }
