@@ -5,9 +5,11 @@
 
 pub mod archive;
 pub mod container;
+mod exec;
 mod host;
 pub mod image;
 pub mod labels;
+mod network;
 pub mod output;
 mod remote;
 mod volume;
@@ -148,6 +150,16 @@ impl Engine {
         match words.split_whitespace().collect::<Vec<_>>().join(" ") {
             none if none.is_empty() => reason,
             words => format!("{reason}; ssh said: {words}"),
+        }
+    }
+
+    /// As [`Engine::explain`], where what is not there may be something else than the thing itself.
+    fn refused(&self, doing: &str, what: &str, error: bollard::errors::Error) -> DockerError {
+        match error {
+            bollard::errors::Error::DockerResponseServerError { status_code: 404, message } => {
+                DockerError::Refused { doing: doing.to_owned(), message }
+            }
+            error => self.explain(doing, what, error),
         }
     }
 

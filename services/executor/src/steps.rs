@@ -12,7 +12,7 @@ pub mod wait;
 use indexmap::IndexMap;
 use slipway_domain::{
     image::ImageRef,
-    order::{Doorbell, Outputs, Work},
+    order::{ContainerOptions, Doorbell, Outputs, Work},
     release::PullCredentials,
 };
 use slipway_worker::{End, Held, Perform};
@@ -79,24 +79,32 @@ async fn dispatch(task: &Task<'_>, work: &Work) -> Result<Outputs, Stop> {
     }
 }
 
-/// The image on the engine, pulled if it is not there by that digest.
+/// The image on the engine, pulled if it is not there by that digest, or not for the platform.
 async fn image(
     task: &Task<'_>,
     engine: &Engine,
     image: &ImageRef,
     credentials: Option<&PullCredentials>,
+    platform: Option<&str>,
 ) -> Result<LocalImage, Stop> {
-    if let Some(there) = engine.image(image).await? {
+    let fits = |local: &LocalImage| platform.is_none_or(|platform| local.is_for(platform));
+    if let Some(there) = engine.image(image).await?.filter(fits) {
         return Ok(there);
     }
     let login = task.login(credentials)?;
     task.effect(&format!("pull {}", image.pinned())).await?;
-    task.interruptible(engine.pull(image, login, |words| task.held.say(words))).await??;
-    engine.image(image).await?.ok_or_else(|| {
+    task.interruptible(engine.pull(image, platform, login, |words| task.held.say(words))).await??;
+    let pulled = engine.image(image).await?.ok_or_else(|| {
         failed(format!(
             "the engine pulled {image} but does not list it under that digest; look at `docker images --digests`"
         ))
-    })
+    })?;
+    match platform.filter(|_| !fits(&pulled)) {
+        None => Ok(pulled),
+        Some(wanted) => {
+            Err(failed(format!("{image} is for {}, and not for {wanted} as the step says", pulled.platform)))
+        }
+    }
 }
 
 /// `NAME=value` with secrets filled in.
@@ -106,6 +114,18 @@ fn environment(task: &Task<'_>, env: &IndexMap<String, String>) -> Result<Vec<St
 
 /// The command with secrets filled in.
 fn command(task: &Task<'_>, command: Option<&Vec<String>>) -> Result<Option<Vec<String>>, Stop> {
-    let Some(words) = command else { return Ok(None) };
-    Ok(Some(words.iter().map(|word| task.held.fill(word)).collect::<Result<_, _>>()?))
+    command.map(|words| filled(task, words)).transpose()
+}
+
+fn filled(task: &Task<'_>, words: &[String]) -> Result<Vec<String>, Stop> {
+    Ok(words.iter().map(|word| task.held.fill(word)).collect::<Result<_, _>>()?)
+}
+
+/// The options with secrets filled in.
+fn options(task: &Task<'_>, options: &ContainerOptions) -> Result<ContainerOptions, Stop> {
+    let mut options = options.clone();
+    for text in options.secret_texts_mut() {
+        *text = task.held.fill(text)?;
+    }
+    Ok(options)
 }

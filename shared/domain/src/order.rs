@@ -1,5 +1,7 @@
 //! Orders: what a doorbell carries. An order is complete, so its holder has nothing to decide.
 
+mod container;
+
 use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
@@ -9,11 +11,13 @@ use crate::{
     duration::Span,
     id::{DeploymentId, TaskKey},
     image::ImageRef,
-    manifest::{DockerTls, Health, SqlFiles},
+    manifest::{DockerTls, Health, Restart, SqlFiles},
     name::{EnvironmentName, PackageName, ProjectName},
     release::PullCredentials,
     secret::SecretRef,
 };
+
+pub use container::*;
 
 /// Values that a task gives to later steps, by name.
 pub type Outputs = BTreeMap<String, serde_json::Value>;
@@ -80,6 +84,7 @@ pub struct Order {
 /// What to do, by step kind, with every template rendered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
+#[expect(clippy::large_enum_variant, reason = "an order is held one at a time, beside what is far larger")]
 pub enum Work {
     /// Replace the step's container on the target by a new one that is healthy.
     DockerRun(RunContainer),
@@ -132,6 +137,15 @@ pub struct RunContainer {
     /// When it counts as good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,
+    /// When the engine starts it again.
+    #[serde(default, skip_serializing_if = "Restart::is_default")]
+    pub restart: Restart,
+    /// Create it, and do not start it.
+    #[serde(default, rename = "create-only", skip_serializing_if = "std::ops::Not::not")]
+    pub create_only: bool,
+    /// How it is made beyond that.
+    #[serde(flatten)]
+    pub options: Box<ContainerOptions>,
     /// Stop the old container but keep it: the step may yet be taken back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub keep_predecessor: bool,
@@ -177,6 +191,9 @@ pub struct RunJob {
     /// Files to put into it before it starts, by absolute path.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub files: IndexMap<String, PutFile>,
+    /// How it is made beyond that.
+    #[serde(flatten)]
+    pub options: Box<ContainerOptions>,
 }
 
 /// See [`Work::DockerPull`].

@@ -22,7 +22,7 @@ use slipway_domain::{
     text::did_you_mean,
 };
 
-use crate::ports;
+use crate::{containers, ports};
 
 use texts::check_texts;
 pub(crate) use texts::used_names;
@@ -41,6 +41,7 @@ pub fn compile(request: &Request) -> Result<Plan, Vec<String>> {
     check_texts(request, &plan, &mut problems);
     if problems.is_empty() {
         problems.extend(ports::conflicts(request, &plan));
+        problems.extend(containers::problems(request, &plan));
     }
     if problems.is_empty() { Ok(plan) } else { Err(problems) }
 }

@@ -6,6 +6,7 @@
 pub mod channel;
 pub mod compile;
 mod condition;
+pub mod containers;
 pub mod decide;
 pub mod deployment;
 pub mod drift;

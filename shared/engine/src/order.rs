@@ -2,26 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use indexmap::IndexMap;
 use serde_json::{Map, Value};
 use slipway_domain::{
     event::{Failure, FailureKind},
     id::{DeploymentId, TaskKey},
-    manifest::{Action, File, Sql, Step},
+    manifest::{Action, Render, Sql, Step},
     name::{PackageName, TargetName},
-    order::{
-        AnnounceGate, Doorbell, Order, PostSlack, PullImage, PullImages, PutFile, RunContainer, RunJob, RunSql,
-        SqlSource, Work,
-    },
+    order::{AnnounceGate, Doorbell, Order, PostSlack, PullImage, PullImages, RunContainer, RunSql, SqlSource, Work},
     release::{Package, Request},
     secret,
 };
 
 use crate::{
-    condition,
+    condition, containers,
     decide::timeout,
     deployment::{Deployment, Progress, StepRun, Task, TaskState, rollout::approval},
-    ports, ready,
+    ready,
     state::State,
     variables::{Place, Renderer},
 };
@@ -107,7 +103,7 @@ fn order(deployment: &Deployment, progress: &Progress, i: usize, task: &Task) ->
         None if progress.steps[i].announcement.is_some() => announcement(deployment, progress, i, &renderer),
         place => {
             let keep = place.is_some_and(|place| progress.may_take_back(i, place));
-            work(request, step, keep, &|text| renderer.render(text))
+            work(request, step, keep, &renderer, &|text| renderer.render(text))
         }
     });
     let work = work.map_err(|problem| Failure {
@@ -149,44 +145,18 @@ pub(crate) fn work(
     request: &Request,
     step: &Step,
     keep_predecessor: bool,
-    render: &dyn Fn(&str) -> Result<String, String>,
+    renderer: &Renderer<'_>,
+    render: Render<'_>,
 ) -> Result<Work, String> {
     let packages = &request.release.packages;
     let package = |name: &PackageName| packages.get(name).ok_or_else(|| format!("the release has no package `{name}`"));
-    let all = |texts: &IndexMap<String, String>| -> Result<IndexMap<String, String>, String> {
-        texts.iter().map(|(k, v)| Ok((k.clone(), render(v)?))).collect()
-    };
-    let list = |texts: &Option<Vec<String>>| -> Result<Option<Vec<String>>, String> {
-        texts.as_ref().map(|texts| texts.iter().map(|t| render(t)).collect()).transpose()
-    };
     Ok(match &step.action {
         Action::DockerRun(run) => {
-            let package = package(&run.package)?;
-            let ports = run.ports.iter().map(|p| ports::parse(&render(p)?)).collect::<Result<_, String>>()?;
-            let name = run.name.as_deref().map_or_else(|| Ok(step.name.to_string()), render)?;
-            Work::DockerRun(RunContainer {
-                image: package.image.clone(),
-                credentials: package.credentials.clone(),
-                name,
-                env: all(&run.env)?,
-                ports,
-                command: list(&run.command)?,
-                files: files(&run.files, render)?,
-                secrets: all(&run.secrets)?,
-                health: run.health.clone(),
-                keep_predecessor,
-            })
+            let package = package(&run.container.package)?;
+            let work = containers::run(step, run, package, renderer, render)?;
+            Work::DockerRun(RunContainer { keep_predecessor, ..work })
         }
-        Action::DockerJob(run) => {
-            let package = package(&run.package)?;
-            Work::DockerJob(RunJob {
-                image: package.image.clone(),
-                credentials: package.credentials.clone(),
-                command: list(&run.command)?,
-                env: all(&run.env)?,
-                files: files(&run.files, render)?,
-            })
-        }
+        Action::DockerJob(job) => Work::DockerJob(containers::job(job, package(&job.package)?, renderer, render)?),
         Action::DockerPull(pull) => {
             let names =
                 if pull.packages.is_empty() { packages.keys().collect() } else { Vec::from_iter(&pull.packages) };
@@ -205,17 +175,6 @@ pub(crate) fn work(
             return Err(format!("{} has no task but its announcement", step.action.kind()));
         }
     })
-}
-
-fn files(
-    files: &IndexMap<String, File>,
-    render: &dyn Fn(&str) -> Result<String, String>,
-) -> Result<IndexMap<String, PutFile>, String> {
-    let file = |(path, file): (&String, &File)| {
-        let mode = file.mode().ok_or_else(|| format!("the mode of file {path} is none"))?;
-        Ok((path.clone(), PutFile { text: render(file.text())?, mode }))
-    };
-    files.iter().map(file).collect()
 }
 
 /// The announcement of a gate.
@@ -304,19 +263,8 @@ pub fn texts(step: &Step) -> Vec<&str> {
         texts.extend(then.approval.slack.as_deref());
     }
     match &step.action {
-        Action::DockerRun(run) => {
-            texts.extend(run.name.as_deref());
-            texts.extend(run.env.values().map(String::as_str));
-            texts.extend(run.ports.iter().map(String::as_str));
-            texts.extend(run.command.iter().flatten().map(String::as_str));
-            texts.extend(run.files.values().map(File::text));
-            texts.extend(run.secrets.values().map(String::as_str));
-        }
-        Action::DockerJob(run) => {
-            texts.extend(run.env.values().map(String::as_str));
-            texts.extend(run.command.iter().flatten().map(String::as_str));
-            texts.extend(run.files.values().map(File::text));
-        }
+        Action::DockerRun(run) => texts.extend(containers::texts_of_run(run)),
+        Action::DockerJob(job) => texts.extend(containers::texts(job)),
         Action::Sql(sql) => texts.push(&sql.database),
         Action::Approval(approval) => {
             texts.extend(approval.instructions.as_deref());
@@ -332,7 +280,7 @@ pub fn texts(step: &Step) -> Vec<&str> {
 /// The packages that an action uses.
 pub fn packages(action: &Action) -> Vec<&PackageName> {
     match action {
-        Action::DockerRun(run) => vec![&run.package],
+        Action::DockerRun(run) => vec![&run.container.package],
         Action::DockerJob(run) => vec![&run.package],
         Action::DockerPull(pull) => pull.packages.iter().collect(),
         Action::Sql(sql) => sql.package.iter().collect(),

@@ -11,14 +11,14 @@ use slipway_domain::{
     id::DeploymentId,
     manifest::{Action, Step, with_children},
     name::{SecretName, TargetName},
-    order::PortMapping,
+    order::{MapDevice, MountVolume, PortMapping},
     plan::{Plan, PlannedStep, Runs},
     release::{Request, TargetSnapshot},
     secret,
 };
 
 use crate::{
-    condition,
+    condition, containers,
     deployment::rollout::approval,
     order,
     variables::{Place, Renderer},
@@ -204,7 +204,8 @@ fn facts(asked: &Asked, step: &Step, target: &TargetName) -> Result<BTreeMap<Str
     if let Some(docker) = asked.target(target).map(|target| &target.docker) {
         facts.insert("docker".to_owned(), docker.clone());
     }
-    match order::work(&asked.request, step, false, &lenient).map(|work| serde_json::to_value(&work).unwrap_or_default())
+    match order::work(&asked.request, step, false, &renderer, &lenient)
+        .map(|work| serde_json::to_value(&work).unwrap_or_default())
     {
         Ok(Value::Object(mut order)) => {
             order.remove("kind");
@@ -244,16 +245,26 @@ fn flatten(path: &str, value: Value, facts: &mut BTreeMap<String, String>) {
     }
 }
 
-/// One of a list: a text, or a port as it is written.
+/// One of a list: a text, or a port, a volume or a device as it is written.
 fn one(value: Value) -> String {
-    match serde_json::from_value::<PortMapping>(value.clone()) {
-        Ok(PortMapping { ip, host, container, protocol }) => {
-            let ip = ip.map(|ip| format!("{ip}:")).unwrap_or_default();
-            let host = host.map(|host| format!("{host}:")).unwrap_or_default();
-            format!("{ip}{host}{container}/{protocol}")
-        }
-        Err(_) => value.as_str().map_or_else(|| value.to_string(), str::to_owned),
+    if let Ok(PortMapping { ip, host, container, protocol }) = serde_json::from_value(value.clone()) {
+        let ip = ip.map(|ip| format!("{ip}:")).unwrap_or_default();
+        let host = host.map(|host| format!("{host}:")).unwrap_or_default();
+        return format!("{ip}{host}{container}/{protocol}");
     }
+    if let Ok(MapDevice { host, container, permissions }) = serde_json::from_value(value.clone()) {
+        return format!("{host}:{container}:{permissions}");
+    }
+    if let Ok(volume) = serde_json::from_value::<MountVolume>(value.clone()) {
+        let source = volume.source.map(|source| format!("{source}:")).unwrap_or_default();
+        let words = [("ro", volume.read_only), ("nocopy", volume.no_copy)];
+        let words: Vec<&str> = words.into_iter().filter(|(_, there)| *there).map(|(word, _)| word).collect();
+        let words = if words.is_empty() { String::new() } else { format!(":{}", words.join(",")) };
+        let options = volume.driver_options.iter().map(|(name, value)| format!(" {name}={value}"));
+        let driver = volume.driver.map(|driver| format!(" ({driver}{})", options.collect::<String>()));
+        return format!("{source}{}{words}{}", volume.target, driver.unwrap_or_default());
+    }
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// A text with the secrets that it will hold by name.
@@ -287,6 +298,10 @@ fn variables(asked: &Asked, step: &Step, target: &TargetName) -> Result<Vec<Reso
     let mut found = BTreeMap::new();
     for text in order::texts(step) {
         found.extend(renderer.definitions_of(text)?);
+    }
+    for (variable, set) in containers::passed_definitions(step, &renderer)? {
+        found.insert(variable.name.as_str(), (variable, set));
+        found.extend(renderer.definitions_of(variable.value.as_deref().unwrap_or_default())?);
     }
     let secret = |name: &SecretName| asked.request.secrets.iter().find(|s| s.name == *name).cloned();
     Ok(found

@@ -5,7 +5,7 @@
 //! roles the one that the step is aimed at goes first. Of equal scopes the project's own value beats
 //! one of an included set. Two values of the same rank are an error that names both, never a coin toss.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 use slipway_domain::{
@@ -202,6 +202,20 @@ impl<'a> Renderer<'a> {
     /// The text with its names replaced; secrets become markers.
     pub fn render(&self, text: &str) -> Result<String, String> {
         template::render_named(text, &|name| self.named(name))
+    }
+
+    /// The definitions that hold here, of every name that has one.
+    pub fn definitions(&self) -> Result<Vec<Definition<'a>>, String> {
+        let mut seen = BTreeSet::new();
+        let names = self.request.release.definitions().map(|(variable, _)| variable.name.as_str());
+        let names: Vec<&str> = names.filter(|name| seen.insert(*name)).collect();
+        let found = names.into_iter().map(|name| select(self.request.release.definitions(), name, &self.place));
+        found.filter_map(Result::transpose).collect()
+    }
+
+    /// What stands for the value of a variable that is a secret.
+    pub(crate) fn marker(&self, variable: &Variable) -> Result<String, String> {
+        Ok(self.reference(&variable.name, variable)?.marker())
     }
 
     /// Whether every variable that a text uses has a value here, whatever `steps` will hold.

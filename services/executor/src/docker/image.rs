@@ -29,6 +29,15 @@ pub struct LocalImage {
     pub digests: Vec<Digest>,
     /// The user that its containers run as: `USER` or `USER:GROUP`, names or numbers; root if empty.
     pub user: String,
+    /// What it runs on: `linux/amd64`, or `linux/arm/v7`.
+    pub platform: String,
+}
+
+impl LocalImage {
+    /// Whether it is for a platform; `linux/arm` is every `linux/arm/…`.
+    pub fn is_for(&self, platform: &str) -> bool {
+        self.platform == platform || self.platform.starts_with(&format!("{platform}/"))
+    }
 }
 
 /// What became of an image that was to go.
@@ -79,7 +88,9 @@ impl Engine {
         let check = config.healthcheck.and_then(|check| check.test).unwrap_or_default();
         let has_healthcheck = check.first().is_some_and(|word| word != "NONE");
         let user = config.user.unwrap_or_default();
-        Ok(Some(LocalImage { id: found.id.unwrap_or_default(), has_healthcheck, digests, user }))
+        let parts = [found.os, found.architecture, found.variant].into_iter().flatten();
+        let platform = parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/");
+        Ok(Some(LocalImage { id: found.id.unwrap_or_default(), has_healthcheck, digests, user, platform }))
     }
 
     /// Takes a name from an image; with its last name the image goes, unless a container uses it.
@@ -98,10 +109,13 @@ impl Engine {
     pub async fn pull(
         &self,
         image: &ImageRef,
+        platform: Option<&str>,
         login: Option<Login>,
         mut say: impl FnMut(String),
     ) -> Result<(), DockerError> {
-        let options = CreateImageOptionsBuilder::new().from_image(&image.pinned()).build();
+        let options =
+            CreateImageOptionsBuilder::new().from_image(&image.pinned()).platform(platform.unwrap_or_default());
+        let options = options.build();
         let credentials = login.map(|login| DockerCredentials {
             username: Some(login.username),
             password: Some(login.password),

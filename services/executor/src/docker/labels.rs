@@ -41,6 +41,9 @@ pub const ATTEMPT: &str = "slipway.attempt";
 pub const EPOCH: &str = "slipway.epoch";
 pub const SPEC: &str = "slipway.spec";
 pub const KIND: &str = "slipway.kind";
+/// The restart policy that its step gives a container, if it is not the usual one; while it is kept for a way back it
+/// has another.
+pub const RESTART: &str = "slipway.restart";
 
 /// Who creates a container, and for what.
 #[derive(Debug, Clone)]

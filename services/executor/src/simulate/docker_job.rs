@@ -20,7 +20,7 @@ pub(super) async fn perform(scene: &Scene<'_>, work: &RunJob) -> Result<Outputs,
             if doorbell.stop {
                 return Err(Stop::Cancelled);
             }
-            scene.fill(work.env.values().chain(work.command.iter().flatten()))?;
+            scene.fill(work.env.values().chain(work.command.iter().flatten()).chain(work.options.secret_texts()))?;
             scene.fill(work.files.values().map(|file| &file.text))?;
             scene.bring_up().await?
         }

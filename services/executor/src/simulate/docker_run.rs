@@ -23,7 +23,7 @@ pub(super) async fn perform(scene: &Scene<'_>, work: &RunContainer) -> Result<Ou
         return Ok(Outputs::new());
     }
     scene.fill(work.env.values().chain(work.command.iter().flatten()).chain(work.secrets.values()))?;
-    scene.fill(work.files.values().map(|file| &file.text))?;
+    scene.fill(work.files.values().map(|file| &file.text).chain(work.options.secret_texts()))?;
     let container = match left {
         Some(container) if doorbell.adopt && container.was_started() => {
             scene.task.held.say(format!("going on with container {} of an earlier attempt", container.id));
@@ -36,7 +36,8 @@ pub(super) async fn perform(scene: &Scene<'_>, work: &RunContainer) -> Result<Ou
             scene.bring_up().await?
         }
     };
-    match good(scene, &container).await {
+    let proof = if work.create_only { Ok(()) } else { good(scene, &container).await };
+    match proof {
         Ok(()) => {}
         Err(Stop::Fenced) => return Err(Stop::Fenced),
         Err(stop) => {
@@ -49,6 +50,7 @@ pub(super) async fn perform(scene: &Scene<'_>, work: &RunContainer) -> Result<Ou
         ("container_id".to_owned(), json!(container.id)),
         ("name".to_owned(), json!(container.id)),
         ("ports".to_owned(), json!({})),
+        ("networks".to_owned(), json!({})),
         ("image_digest".to_owned(), json!(work.image.digest)),
     ]))
 }

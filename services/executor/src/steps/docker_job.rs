@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 use slipway_domain::{
     event::Failure,
-    order::{Outputs, RunJob},
+    order::{ContainerOptions, Outputs, RunJob},
 };
 
 use super::own::{self, delivery::Delivery};
@@ -22,7 +22,7 @@ use crate::{
     task::{Stop, Task, failed},
 };
 
-/// How long a container may take to end after a cancel, in seconds.
+/// How long a container may take to end after a cancel, in seconds, if its step does not say so.
 const GRACE_SECS: i32 = 10;
 /// Pause between two looks.
 const POLL: Duration = Duration::from_millis(200);
@@ -82,10 +82,14 @@ async fn keep(task: &Task<'_>, engine: &Engine, left: Vec<Seen>) -> Result<Optio
 }
 
 async fn start(task: &Task<'_>, engine: &Engine, identity: &Identity, work: &RunJob) -> Result<Seen, Stop> {
-    let local = steps::image(task, engine, &work.image, work.credentials.as_ref()).await?;
+    let platform = work.options.platform.as_deref();
+    let local = steps::image(task, engine, &work.image, work.credentials.as_ref(), platform).await?;
     let mut parts = json!({ "image": work.image.digest, "env": work.env, "command": work.command });
     if !work.files.is_empty() {
         parts["files"] = json!(work.files);
+    }
+    if *work.options != ContainerOptions::default() {
+        parts["options"] = json!(work.options);
     }
     let spec = labels::spec(&parts);
     let blueprint = || {
@@ -93,14 +97,14 @@ async fn start(task: &Task<'_>, engine: &Engine, identity: &Identity, work: &Run
             image: work.image.pinned(),
             env: steps::environment(task, &work.env)?,
             command: steps::command(task, work.command.as_ref())?,
-            ports: Vec::new(),
             labels: identity.labels(&spec),
-            secrets: None,
+            options: steps::options(task, &work.options)?,
+            ..Blueprint::default()
         })
     };
     let name = identity.name(identity.task.step.as_str());
     let delivery = Delivery { files: Some(&work.files), secrets: None };
-    let plan = own::Plan { identity, name, image: &work.image, local: &local, delivery };
+    let plan = own::Plan { identity, name, image: &work.image, local: &local, delivery, options: &work.options };
     let id = own::create(task, engine, plan, blueprint).await?;
     task.effect("start the container").await?;
     engine.start(&id).await?;
@@ -120,11 +124,12 @@ async fn until_end(engine: &Engine, id: &str) -> Result<Seen, Stop> {
 
 /// Ends the container. One that had ended before counts as done.
 async fn cancel(task: &Task<'_>, engine: &Engine, id: &str) -> Result<Outputs, Stop> {
-    if let Some(seen @ Seen { life: Life::Ended(..), .. }) = engine.inspect(id).await? {
+    let Some(seen) = engine.inspect(id).await? else { return Err(Stop::Cancelled) };
+    if let Life::Ended(..) = seen.life {
         return verdict(task, &seen);
     }
     task.effect_regardless("stop the container, because the deployment was cancelled").await?;
-    engine.stop(id, Some(GRACE_SECS)).await?;
+    engine.stop(&seen, Some(GRACE_SECS)).await?;
     Err(Stop::Cancelled)
 }
 

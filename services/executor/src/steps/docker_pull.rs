@@ -18,7 +18,7 @@ pub async fn perform(task: &Task<'_>, work: &PullImages) -> Result<Outputs, Stop
             already.push(name);
             continue;
         }
-        image(task, &engine, &wanted.image, wanted.credentials.as_ref()).await?;
+        image(task, &engine, &wanted.image, wanted.credentials.as_ref(), None).await?;
         pulled.push(name);
     }
     Ok(Outputs::from([("pulled".to_owned(), json!(pulled)), ("already".to_owned(), json!(already))]))

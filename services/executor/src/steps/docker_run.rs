@@ -8,8 +8,13 @@ mod health;
 mod outputs;
 mod replace;
 
+use std::collections::HashMap;
+
 use serde_json::json;
-use slipway_domain::order::{Outputs, RunContainer};
+use slipway_domain::{
+    manifest::Healthcheck,
+    order::{ContainerOptions, Outputs, RunContainer},
+};
 
 use self::replace::Replacement;
 use crate::{
@@ -45,14 +50,27 @@ pub async fn perform(task: &Task<'_>, work: &RunContainer) -> Result<Outputs, St
 
 /// What the container shall be. `spec` is the hash by which an adopter knows it again.
 fn blueprint(task: &Task<'_>, work: &RunContainer) -> Result<Blueprint, Stop> {
+    let filled = |check: &Healthcheck| -> Result<Healthcheck, Stop> {
+        Ok(Healthcheck { command: steps::filled(task, &check.command)?, ..check.clone() })
+    };
     Ok(Blueprint {
         image: work.image.pinned(),
         env: steps::environment(task, &work.env)?,
         command: steps::command(task, work.command.as_ref())?,
         ports: work.ports.clone(),
-        labels: task.identity(Kind::Run).labels(&spec(work)),
+        labels: labels(task, work),
         secrets: None,
+        options: steps::options(task, &work.options)?,
+        healthcheck: work.health.as_ref().and_then(|health| health.healthcheck.as_ref()).map(filled).transpose()?,
     })
+}
+
+fn labels(task: &Task<'_>, work: &RunContainer) -> HashMap<String, String> {
+    let mut labels = task.identity(Kind::Run).labels(&spec(work));
+    if !work.restart.is_default() {
+        labels.insert(labels::RESTART.to_owned(), work.restart.to_string());
+    }
+    labels
 }
 
 fn spec(work: &RunContainer) -> String {
@@ -64,6 +82,18 @@ fn spec(work: &RunContainer) -> String {
     }
     if !work.secrets.is_empty() {
         parts["secrets"] = json!(work.secrets);
+    }
+    if *work.options != ContainerOptions::default() {
+        parts["options"] = json!(work.options);
+    }
+    if !work.restart.is_default() {
+        parts["restart"] = json!(work.restart);
+    }
+    if work.create_only {
+        parts["create-only"] = json!(true);
+    }
+    if let Some(check) = work.health.as_ref().and_then(|health| health.healthcheck.as_ref()) {
+        parts["healthcheck"] = json!(check);
     }
     labels::spec(&parts)
 }

@@ -2,10 +2,11 @@
 //! the bits of the release, and listened to.
 
 pub mod delivery;
+mod network;
 
 use std::{convert::Infallible, future::Future};
 
-use slipway_domain::image::ImageRef;
+use slipway_domain::{image::ImageRef, order::ContainerOptions};
 
 use self::delivery::Delivery;
 
@@ -22,7 +23,7 @@ use crate::{
 
 /// How often a name that is taken is tried again.
 const CREATE_TRIES: u32 = 5;
-/// How long a container that is not wanted may take to end, in seconds.
+/// How long a container that is not wanted may take to end, in seconds, if its step does not say so.
 const GRACE_SECS: i32 = 3;
 
 /// What to create.
@@ -37,6 +38,8 @@ pub struct Plan<'a> {
     pub local: &'a LocalImage,
     /// What is put into it.
     pub delivery: Delivery<'a>,
+    /// How it is made.
+    pub options: &'a ContainerOptions,
 }
 
 /// Creates the container, proves that it has the release's bits, and puts into it what it shall have. A container of
@@ -47,8 +50,10 @@ pub async fn create(
     plan: Plan<'_>,
     blueprint: impl Fn() -> Result<Blueprint, Stop>,
 ) -> Result<String, Stop> {
+    network::check(engine, plan.options).await?;
     let secrets = delivery::secrets(task, engine, &plan).await?;
     let id = create_empty(task, engine, &plan, || Ok(Blueprint { secrets: secrets.clone(), ..blueprint()? })).await?;
+    network::join(task, engine, plan.options, &id).await?;
     delivery::files(task, engine, &plan, &id).await?;
     Ok(id)
 }
@@ -108,7 +113,7 @@ async fn check_image(engine: &Engine, id: &str, plan: &Plan<'_>) -> Result<(), S
 pub async fn remove(task: &Task<'_>, engine: &Engine, seen: &Seen) -> Result<(), Stop> {
     if seen.life.is_live() {
         task.effect_regardless(&format!("stop container {}", seen.name)).await?;
-        engine.stop(&seen.id, Some(GRACE_SECS)).await?;
+        engine.stop(seen, Some(GRACE_SECS)).await?;
     }
     task.effect_regardless(&format!("remove container {}", seen.name)).await?;
     Ok(engine.remove(&seen.id).await?)

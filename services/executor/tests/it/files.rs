@@ -174,7 +174,8 @@ async fn files_are_there_when_a_container_starts_and_a_job_runs() -> Result<()> 
     let command = ["/bin/sh", "-c", "/bin/script"].map(str::to_owned).into();
     let script = file("#!/bin/sh\necho from the file\n", 0o555);
     let files = [("/bin/script".to_owned(), script)].into();
-    let job = RunJob { image, credentials: None, command: Some(command), env: [].into(), files };
+    let job =
+        RunJob { image, credentials: None, command: Some(command), env: [].into(), files, options: Default::default() };
     let job = stage.ask("job", Work::DockerJob(job));
     stage.succeed(&job).await?;
     stage.until_printed(&job, "from the file").await;

@@ -19,6 +19,7 @@ pub fn job(image: &ImageRef, script: &str) -> Work {
         command: Some(command),
         env: [].into(),
         files: [].into(),
+        options: Default::default(),
     })
 }
 

@@ -5,6 +5,7 @@ mod absent;
 mod files;
 mod images;
 mod job;
+mod options;
 mod pull;
 mod replace;
 mod run;

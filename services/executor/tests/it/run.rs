@@ -5,7 +5,7 @@ use slipway_domain::{
     duration::Span,
     event::FailureKind,
     image::ImageRef,
-    manifest::{Health, HttpProbe, TcpProbe},
+    manifest::{Health, HttpProbe, Restart, TcpProbe},
     order::{PortMapping, RunContainer, Work},
     release::PullCredentials,
 };
@@ -36,6 +36,9 @@ pub fn container(image: ImageRef, host: Option<u16>) -> RunContainer {
             within: Span::secs(5),
             ..Health::default()
         }),
+        restart: Restart::default(),
+        create_only: false,
+        options: Default::default(),
         keep_predecessor: false,
     }
 }

@@ -4,6 +4,7 @@
 //! Needs no other manifest and no server. Cycles, ranges and templates are the engine's.
 
 mod children;
+mod container;
 mod project;
 #[cfg(test)]
 mod tests;

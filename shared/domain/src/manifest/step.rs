@@ -39,9 +39,9 @@ pub struct Step {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Replace a container.
-    DockerRun(DockerRun),
+    DockerRun(Box<DockerRun>),
     /// Run a container to its end.
-    DockerJob(DockerJob),
+    DockerJob(Box<DockerJob>),
     /// Have images ready.
     DockerPull(DockerPull),
     /// Migrate a database.
@@ -98,9 +98,9 @@ struct StepFields {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     required: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    docker_run: Option<DockerRun>,
+    docker_run: Option<Box<DockerRun>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    docker_job: Option<DockerJob>,
+    docker_job: Option<Box<DockerJob>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     docker_pull: Option<DockerPull>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -13,7 +13,7 @@ use slipway_domain::{
 };
 
 use super::{ancestors, snapshots};
-use crate::{order, template, variables};
+use crate::{containers, order, template, variables};
 
 /// Names in texts that nothing will ever give a value, and packages and teams that do not exist.
 pub(super) fn check_texts(request: &Request, plan: &Plan, problems: &mut Vec<String>) {
@@ -42,7 +42,7 @@ pub(super) fn check_texts(request: &Request, plan: &Plan, problems: &mut Vec<Str
             let place = variables::Place::of(request, step, target, roles);
             let earlier: Vec<&str> = before[i].iter().map(|a| plan.steps[*a].name().as_str()).collect();
             let condition = step.when.condition.iter().map(|text| (text.as_str(), no_secrets(request, place, text)));
-            let texts = order::texts(step).into_iter();
+            let texts = order::texts(step).into_iter().chain(containers::passed_texts(request, step, place));
             for (text, result) in
                 texts.map(|text| (text, check_text(request, place, text, plan, &earlier))).chain(condition)
             {

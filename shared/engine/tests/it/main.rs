@@ -4,6 +4,7 @@
 
 mod compiling;
 mod conditions;
+mod containers;
 mod damage;
 mod deciding;
 mod demo;

@@ -17,7 +17,7 @@ use crate::{
         container::{self, Life, Seen, short},
         image::LocalImage,
     },
-    steps::own::while_printing,
+    steps::{self, own::while_printing},
     task::{Stop, Task, failed},
 };
 
@@ -32,7 +32,7 @@ const OPEN: Duration = Duration::from_millis(200);
 const RUNNING: Duration = Duration::from_secs(1);
 /// How long the last words of a container are waited for.
 const LAST_WORDS: Duration = Duration::from_millis(800);
-/// How much of an answer's body a message quotes.
+/// How much of an answer or an output a message quotes.
 const QUOTE: usize = 200;
 
 /// Why nothing was asked.
@@ -42,6 +42,7 @@ const NO_ADDRESS: &str = "the container has no address that can be reached from 
 enum Probe<'a> {
     Http(&'a HttpProbe),
     Tcp(&'a TcpProbe),
+    Exec(Vec<String>),
     Healthcheck,
     Running,
 }
@@ -61,7 +62,8 @@ pub async fn wait(
     let probe = match health {
         Health { http: Some(http), .. } => Probe::Http(http),
         Health { tcp: Some(tcp), .. } => Probe::Tcp(tcp),
-        _ if image.has_healthcheck => Probe::Healthcheck,
+        Health { exec: Some(command), .. } => Probe::Exec(steps::filled(task, command)?),
+        _ if health.healthcheck.is_some() || image.has_healthcheck => Probe::Healthcheck,
         _ => Probe::Running,
     };
     let mut output = task.output(engine, id, lines);
@@ -84,7 +86,7 @@ async fn watch(task: &Task<'_>, engine: &Engine, health: &Health, probe: &Probe<
         let verdict = match engine.inspect(id).await {
             Ok(Some(seen)) => {
                 still_there(&seen, started, good_since)?;
-                probe.check(task.http, &seen, engine.host().as_deref()).await
+                probe.check(task.http, engine, &seen).await
             }
             Ok(None) => return Err(failed(format!("container {} was removed by somebody else", short(id)))),
             Err(error) => return Err(error.into()),
@@ -119,14 +121,19 @@ fn still_there(seen: &Seen, started: Instant, good_since: Option<Instant>) -> Re
 }
 
 impl Probe<'_> {
-    async fn check(&self, http: &reqwest::Client, seen: &Seen, host: Option<&str>) -> Result<(), String> {
+    async fn check(&self, http: &reqwest::Client, engine: &Engine, seen: &Seen) -> Result<(), String> {
+        let host = engine.host();
         match self {
-            Self::Http(probe) => check_http(http, addresses(seen, probe.port, host), probe).await,
-            Self::Tcp(probe) => check_tcp(addresses(seen, probe.port, host)).await,
+            Self::Http(probe) => check_http(http, addresses(seen, probe.port, host.as_deref()), probe).await,
+            Self::Tcp(probe) => check_tcp(addresses(seen, probe.port, host.as_deref())).await,
+            Self::Exec(command) => check_exec(engine, &seen.id, command).await,
             Self::Healthcheck => match &seen.health {
                 Some(container::Health::Healthy) => Ok(()),
-                Some(container::Health::Unhealthy(output)) => Err(format!("its HEALTHCHECK says: {output}")),
-                Some(container::Health::Starting) => Err("its HEALTHCHECK has not passed so far".to_owned()),
+                Some(container::Health::Unhealthy(output)) => Err(format!("its HEALTHCHECK says: {}", ending(output))),
+                Some(container::Health::Starting(None)) => Err("its HEALTHCHECK has not passed so far".to_owned()),
+                Some(container::Health::Starting(Some(output))) => {
+                    Err(format!("its HEALTHCHECK has not passed so far, and says: {}", ending(output)))
+                }
                 None => Err("its HEALTHCHECK has no verdict".to_owned()),
             },
             Self::Running if seen.life.is_live() => Ok(()),
@@ -162,9 +169,7 @@ async fn check_http(http: &reqwest::Client, addresses: Vec<String>, probe: &Http
             Ok(answer) => {
                 let status = answer.status();
                 let body = answer.text().await.unwrap_or_default();
-                // On one line: it is shown in tables.
-                let body: String = body.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(QUOTE).collect();
-                return Err(format!("GET {url} answered {status} {body}").trim_end().to_owned());
+                return Err(format!("GET {url} answered {status} {}", beginning(&body)).trim_end().to_owned());
             }
             Err(error) => {
                 let reason = if error.is_timeout() { "no answer in time" } else { "no connection" };
@@ -173,6 +178,28 @@ async fn check_http(http: &reqwest::Client, addresses: Vec<String>, probe: &Http
         }
     }
     Err(first.unwrap_or_else(|| NO_ADDRESS.to_owned()))
+}
+
+/// The beginning of an answer, on one line: it is shown in tables.
+fn beginning(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(QUOTE).collect()
+}
+
+/// The end of an output, where its errors are, on one line.
+fn ending(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let rest = line.chars().count().saturating_sub(QUOTE);
+    line.chars().skip(rest).collect()
+}
+
+async fn check_exec(engine: &Engine, id: &str, command: &[String]) -> Result<(), String> {
+    let shown = command.first().map_or("", String::as_str);
+    match tokio::time::timeout(PROBE, engine.exec(id, command)).await {
+        Ok(Ok((0, _))) => Ok(()),
+        Ok(Ok((code, said))) => Err(format!("`{shown}` ended with exit code {code}: {}", ending(&said))),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("`{shown}` did not end within {} s", PROBE.as_secs())),
+    }
 }
 
 async fn check_tcp(addresses: Vec<String>) -> Result<(), String> {

@@ -1,5 +1,6 @@
 //! What a new container gives to later steps.
 
+use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 use slipway_domain::{
     order::{Outputs, RunContainer},
@@ -14,7 +15,7 @@ use crate::{
 /// Outputs have to fit into an envelope of 16 KB; this is for the inspect document.
 const INSPECT_BYTES: usize = 12 << 10;
 
-/// `container_id`, `name`, `ports`, `image_digest` and `inspect`.
+/// `container_id`, `name`, `ports`, `networks`, `image_digest` and `inspect`.
 pub fn of(task: &Task<'_>, work: &RunContainer, container: Seen) -> Result<Outputs, Stop> {
     let document = shrink(task.masked(hide_secrets(work, container.document)), INSPECT_BYTES);
     let ports: Map<String, Value> =
@@ -23,6 +24,7 @@ pub fn of(task: &Task<'_>, work: &RunContainer, container: Seen) -> Result<Outpu
         ("container_id".to_owned(), json!(container.id)),
         ("name".to_owned(), json!(container.name)),
         ("ports".to_owned(), Value::Object(ports)),
+        ("networks".to_owned(), json!(container.networks)),
         ("image_digest".to_owned(), json!(work.image.digest)),
         ("inspect".to_owned(), document),
     ]))
@@ -33,7 +35,7 @@ fn port_name(key: &str) -> String {
     key.strip_suffix("/tcp").unwrap_or(key).to_owned()
 }
 
-/// Values of variables that were made from secrets, whatever they look like.
+/// Values of variables, labels and options that were made from secrets, whatever they look like.
 fn hide_secrets(work: &RunContainer, mut document: Value) -> Value {
     if let Some(env) = document.pointer_mut("/Config/Env").and_then(Value::as_array_mut) {
         for entry in env {
@@ -44,7 +46,18 @@ fn hide_secrets(work: &RunContainer, mut document: Value) -> Value {
             }
         }
     }
+    hide(&mut document, "/Config/Labels", &work.options.labels);
+    if let Some(log) = &work.options.log {
+        hide(&mut document, "/HostConfig/LogConfig/Config", &log.options);
+    }
     document
+}
+
+fn hide(document: &mut Value, place: &str, texts: &IndexMap<String, String>) {
+    let Some(values) = document.pointer_mut(place).and_then(Value::as_object_mut) else { return };
+    for (name, _) in texts.iter().filter(|(_, text)| !secret::referenced(text).is_empty()) {
+        values.insert(name.clone(), json!("***"));
+    }
 }
 
 /// Leaves out the biggest parts until the document fits, and says which.

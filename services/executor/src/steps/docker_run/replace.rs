@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use slipway_domain::{event::Failure, order::RunContainer};
+use slipway_domain::{event::Failure, manifest::Restart, order::RunContainer};
 
 use super::health;
 use crate::{
@@ -62,14 +62,17 @@ impl<'a> Replacement<'a> {
         // An earlier attempt may have stopped the old one before it was lost, or this one before its engine was away.
         let not_first = task.doorbell.adopt || task.doorbell.attempt > 1 || task.back_at.is_some();
         if serving.is_empty() && not_first {
-            serving.extend(predecessors.last().map(|seen| seen.id.clone()));
+            // One that never ran did not serve.
+            let ran = predecessors.iter().rev().find(|seen| seen.life != Life::Created);
+            serving.extend(ran.map(|seen| seen.id.clone()));
         }
         Ok(Self { task, engine, identity, work, own, predecessors, serving })
     }
 
     /// Ends with a new container that runs and is good.
     pub async fn bring_up(&mut self) -> Result<Seen, Stop> {
-        let image = steps::image(self.task, &self.engine, &self.work.image, self.work.credentials.as_ref()).await?;
+        let (work, platform) = (self.work, self.work.options.platform.as_deref());
+        let image = steps::image(self.task, &self.engine, &work.image, work.credentials.as_ref(), platform).await?;
         let (id, lines) = match self.adoptable(&image) {
             Some(seen) => {
                 let whose = if self.task.is_own(seen) { "" } else { " of an earlier attempt" };
@@ -78,9 +81,13 @@ impl<'a> Replacement<'a> {
             }
             None => (self.make(&image).await?, None),
         };
-        health::wait(self.task, &self.engine, self.work.health.as_ref(), &image, &id, lines).await?;
-        self.task.effect_regardless("keep the new container running").await?;
-        self.engine.keep_running(&id).await?;
+        if !work.create_only {
+            health::wait(self.task, &self.engine, work.health.as_ref(), &image, &id, lines).await?;
+        }
+        if work.restart != Restart::No {
+            self.task.effect_regardless("say when the engine starts the new container again").await?;
+            self.engine.restart_policy(&id, work.restart).await?;
+        }
         self.engine
             .inspect(&id)
             .await?
@@ -107,13 +114,18 @@ impl<'a> Replacement<'a> {
             image: &self.work.image,
             local: image,
             delivery: Delivery { files: Some(&self.work.files), secrets: Some(&self.work.secrets) },
+            options: &self.work.options,
         };
         let id = own::create(self.task, &self.engine, plan, || super::blueprint(self.task, self.work)).await?;
-        if self.shares_fixed_port() {
+        if self.work.create_only {
+            self.task.held.say(format!("created {}, which is not started", self.identity.name(&self.work.name)));
+            return Ok(id);
+        }
+        if let Some(what) = self.contested() {
             for old in self.predecessors.iter().filter(|old| old.life.is_live()) {
-                self.task.held.say(format!("stopping {} to free its port", old.name));
-                self.task.effect("stop the old container, whose port the new one needs").await?;
-                self.engine.stop(&old.id, None).await?;
+                self.task.held.say(format!("stopping {} to free its {what}", old.name));
+                self.task.effect(&format!("stop the old container, whose {what} the new one needs")).await?;
+                self.stop(old).await?;
             }
         }
         self.task.effect("start the new container").await?;
@@ -122,10 +134,47 @@ impl<'a> Replacement<'a> {
         Ok(id)
     }
 
-    fn shares_fixed_port(&self) -> bool {
-        let wanted: Vec<_> = self.work.ports.iter().filter_map(FixedPort::wanted).collect();
-        let live = self.predecessors.iter().filter(|old| old.life.is_live());
-        live.flat_map(|old| &old.fixed_ports).any(|taken| wanted.iter().any(|port| port.collides(taken)))
+    /// What of the old container the new one can not have while it runs.
+    fn contested(&self) -> Option<&'static str> {
+        let options = &self.work.options;
+        let live = || self.predecessors.iter().filter(|old| old.life.is_live());
+        let ports: Vec<_> = self.work.ports.iter().filter_map(FixedPort::wanted).collect();
+        let has_address = |(network, ip): &(String, String)| {
+            options.networks.get(network).is_some_and(|join| join.ipv4.as_ref() == Some(ip))
+        };
+        if live().flat_map(|old| &old.fixed_ports).any(|taken| ports.iter().any(|port| port.collides(taken))) {
+            Some("port")
+        } else if live().flat_map(|old| &old.fixed_addresses).any(has_address) {
+            Some("address")
+        } else if options.network_mode.as_deref() == Some("host") && live().any(|old| old.has_hosts_network) {
+            // Nobody can tell which ports they listen on.
+            Some("ports in the host's network")
+        } else {
+            None
+        }
+    }
+
+    /// Stops an old container, so that its engine leaves it so, also when it is started again itself.
+    async fn stop(&self, old: &Seen) -> Result<(), Stop> {
+        if !matches!(old.restart, Restart::No | Restart::UnlessStopped) {
+            self.engine.restart_policy(&old.id, Restart::UnlessStopped).await?;
+            self.task.effect_regardless("stop the old container").await?;
+        }
+        Ok(self.engine.stop(old, None).await?)
+    }
+
+    /// Starts an old container again, as its step had made it.
+    async fn start_again(&self, old: &Seen) -> Result<(), Stop> {
+        self.engine.start(&old.id).await?;
+        self.until_live(old).await?;
+        let restart = old.labels.get(labels::RESTART).and_then(|text| Restart::try_from(text.clone()).ok());
+        match restart.filter(|restart| *restart != Restart::No) {
+            Some(restart) => {
+                self.task.effect_regardless("say when the engine starts the old container again").await?;
+                Ok(self.engine.restart_policy(&old.id, restart).await?)
+            }
+            None => Ok(()),
+        }
     }
 
     fn not_started(&self, error: DockerError) -> Stop {
@@ -146,13 +195,13 @@ impl<'a> Replacement<'a> {
         for old in &self.predecessors {
             if self.work.keep_predecessor && self.serving.contains(&old.id) {
                 self.task.effect_regardless("stop the old container").await?;
-                self.engine.stop(&old.id, None).await?;
+                self.stop(old).await?;
                 self.task.held.say(format!("the old container {} is kept until the next deployment", old.name));
                 continue;
             }
             if old.life.is_live() {
                 self.task.effect_regardless("stop the old container").await?;
-                self.engine.stop(&old.id, None).await?;
+                self.stop(old).await?;
             }
             self.task.effect_regardless("remove the old container").await?;
             self.engine.remove(&old.id).await?;
@@ -213,8 +262,7 @@ impl<'a> Replacement<'a> {
                 "still serves"
             } else {
                 self.task.effect_regardless("start the old container again").await?;
-                self.engine.start(id).await?;
-                self.until_live(&old).await?;
+                self.start_again(&old).await?;
                 "serves again"
             };
             self.task.held.say(format!("the old container {} {how}", old.name));

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use indexmap::IndexMap;
-use slipway_domain::order::PutFile;
+use slipway_domain::order::{ContainerOptions, PutFile};
 
 use super::{Plan, create_empty};
 use crate::{
@@ -56,12 +56,12 @@ pub(super) async fn secrets(task: &Task<'_>, engine: &Engine, plan: &Plan<'_>) -
     let blueprint = || {
         Ok(Blueprint {
             image: plan.image.pinned(),
-            env: Vec::new(),
             // It never runs, but an engine wants to hear of one.
             command: Some(vec!["never".to_owned()]),
-            ports: Vec::new(),
             labels: identity.labels(""),
             secrets: Some(SecretsMount { volume: volume.clone(), writable: true }),
+            options: ContainerOptions { platform: plan.options.platform.clone(), ..Default::default() },
+            ..Blueprint::default()
         })
     };
     let name = format!("{}-files", plan.name);
@@ -83,7 +83,7 @@ async fn fill(
     id: &str,
     secrets: &IndexMap<String, String>,
 ) -> Result<(), Stop> {
-    let owner = (owner(engine, id, &plan.local.user).await?, 0);
+    let owner = (owner(engine, id, plan.options.user.as_ref().unwrap_or(&plan.local.user)).await?, 0);
     let file = |(name, text): (&String, &String)| {
         Ok(NewFile { path: name.clone(), text: task.held.fill(text)?, mode: SECRET, owner })
     };
@@ -92,7 +92,7 @@ async fn fill(
     Ok(engine.put_files(id, SECRETS_FOLDER, &files).await?)
 }
 
-/// The number of the user that an image's containers run as.
+/// The number of the user that a container runs as.
 async fn owner(engine: &Engine, id: &str, user: &str) -> Result<u64, Stop> {
     let user = user.split(':').next().unwrap_or_default();
     if user.is_empty() {
@@ -104,8 +104,8 @@ async fn owner(engine: &Engine, id: &str, user: &str) -> Result<u64, Stop> {
     let passwd = engine.file(id, "/etc/passwd").await?.unwrap_or_default();
     number_of(&String::from_utf8_lossy(&passwd), user).ok_or_else(|| {
         failed(format!(
-            "the image runs as user `{user}`, whom its /etc/passwd does not name, so nobody can tell whose the secrets \
-             shall be; give the image's USER as a number"
+            "the container runs as user `{user}`, whom its image's /etc/passwd does not name, so nobody can tell whose \
+             the secrets shall be; give `user`, or the image's USER, as a number"
         ))
     })
 }

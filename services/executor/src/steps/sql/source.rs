@@ -3,7 +3,12 @@
 use std::{cmp::Ordering, collections::HashMap};
 
 use serde_json::json;
-use slipway_domain::{image::ImageRef, order::SqlSource, release::PullCredentials, text::sha256_hex};
+use slipway_domain::{
+    image::ImageRef,
+    order::{ContainerOptions, SqlSource},
+    release::PullCredentials,
+    text::sha256_hex,
+};
 
 use crate::{
     docker::{
@@ -65,21 +70,20 @@ async fn from_image(
     let engine = task.engine()?;
     let identity = task.identity(Kind::Files);
     remove_leftovers(task, &engine, &identity).await?;
-    let local = steps::image(task, &engine, image, credentials).await?;
+    let local = steps::image(task, &engine, image, credentials, None).await?;
     let blueprint = || {
         Ok(Blueprint {
             image: image.pinned(),
-            env: Vec::new(),
             // Some images have no command, and one is asked for even if nothing is started.
             command: Some(vec!["/never-started".to_owned()]),
-            ports: Vec::new(),
             labels: labels(&identity, image, path),
-            secrets: None,
+            ..Blueprint::default()
         })
     };
     let name = identity.name(&format!("{}-files", identity.task.step));
     let delivery = own::delivery::Delivery::default();
-    let plan = own::Plan { identity: &identity, name, image, local: &local, delivery };
+    let options = ContainerOptions::default();
+    let plan = own::Plan { identity: &identity, name, image, local: &local, delivery, options: &options };
     let id = own::create(task, &engine, plan, blueprint).await?;
     let found = task.interruptible(engine.files(&id, path, ENDING)).await;
     task.effect_regardless("remove the container that the files came from").await?;

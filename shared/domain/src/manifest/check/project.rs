@@ -2,11 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use indexmap::IndexMap;
-
-use super::{Finding, check_variable, children};
+use super::{Finding, check_variable, children, container};
 use crate::{
-    manifest::{Action, DEFAULT_TIMEOUT, File, Health, OnFailure, Project, Sql, Step, with_children},
+    manifest::{Action, DEFAULT_TIMEOUT, OnFailure, Project, Sql, Step, with_children},
     name::{PackageName, StepName},
     text::did_you_mean,
 };
@@ -192,46 +190,14 @@ fn can_be_taken_back(step: &Step) -> bool {
     is_run(step) || step.children().iter().any(is_run)
 }
 
-/// What files are put into has to be told from what they replace.
-fn check_files(files: &IndexMap<String, File>, messages: &mut Vec<String>) {
-    for (path, file) in files {
-        let parts = || path.split('/').skip(1);
-        if !path.starts_with('/') || parts().any(|part| matches!(part, "" | "." | "..")) {
-            messages.push(format!(
-                "`files`: `{path}` is no path of a file: write all of it, such as /etc/shop/settings.json"
-            ));
-        } else if path.starts_with(SECRETS_FOLDER) {
-            messages
-                .push(format!("`files`: `{path}` lies where `secrets` are: write the name under `secrets` instead"));
-        }
-        if file.mode().is_none() {
-            messages.push(format!("`files`: the mode of `{path}` is none: write it in octal, such as \"0440\""));
-        }
-    }
-}
-
-/// Where a container finds its secrets.
-const SECRETS_FOLDER: &str = "/run/secrets/";
-
-fn is_file_name(name: &str) -> bool {
-    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    !matches!(name, "" | "." | "..") && name.chars().all(good)
-}
-
 fn check_action(project: &Project, step: &Step, messages: &mut Vec<String>) {
     let package = match &step.action {
         Action::DockerRun(run) => {
-            check_health(run.health.as_ref(), messages);
-            check_files(&run.files, messages);
-            for name in run.secrets.keys().filter(|name| !is_file_name(name)) {
-                messages.push(format!(
-                    "`secrets`: `{name}` can not be a file in /run/secrets: use letters, digits, `.`, `-` and `_`"
-                ));
-            }
-            Some(&run.package)
+            container::check_run(step, run, messages);
+            Some(&run.container.package)
         }
         Action::DockerJob(job) => {
-            check_files(&job.files, messages);
+            container::check(step, job, messages);
             Some(&job.package)
         }
         Action::Sql(sql) => {
@@ -254,16 +220,6 @@ fn check_action(project: &Project, step: &Step, messages: &mut Vec<String>) {
         Action::Slack(_) | Action::Wait(_) | Action::Demo(_) | Action::Steps(_) => None,
     };
     messages.extend(package.and_then(|package| unknown_package(project, package)));
-}
-
-fn check_health(health: Option<&Health>, messages: &mut Vec<String>) {
-    let Some(health) = health else { return };
-    if health.http.is_some() && health.tcp.is_some() {
-        messages.push("`health` has both `http` and `tcp`: keep one".to_owned());
-    }
-    if health.http.as_ref().is_some_and(|http| !http.path.starts_with('/')) {
-        messages.push("`health.http.path` must begin with `/`".to_owned());
-    }
 }
 
 fn check_sql(sql: &Sql, messages: &mut Vec<String>) {

@@ -1,5 +1,7 @@
 //! Manifests that are well formed and wrong.
 
+mod container;
+
 use crate::manifest::parse::parse;
 
 /// A project with these steps, and what is said about it.

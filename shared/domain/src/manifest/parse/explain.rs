@@ -85,6 +85,13 @@ fn untagged(name: &str) -> &'static str {
         }
         "Member" => "expected the name of a person, or {name: NAME, slack: ID} with no other keys",
         "File" => "expected the text of the file, or {text: TEXT, mode: \"0440\"} with no other keys",
+        "Networks" => {
+            "expected a list of names, or names with what is said about each: {NAME: {aliases: [..], ipv4: IP}}"
+        }
+        "Volume" => {
+            "expected SOURCE:TARGET, SOURCE:TARGET:ro, or {source, target, read-only, no-copy, driver, driver-options} \
+             with no other keys"
+        }
         "OneOrMany" => "expected a name or a list of names (a-z, 0-9 and `-`)",
         _ => "this is none of the forms that may stand here",
     }

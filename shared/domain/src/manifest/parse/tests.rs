@@ -70,9 +70,11 @@ fn unknown_words_are_told_with_line_and_the_nearest_known_one() {
     );
     check(
         "kind: Project\nname: shop\nlifecycle: standard\npackages: {web: {feed: local, image: shop/web}}\nsteps:\n  - name: web\n    docker-run:\n      package: web\n      prots: [\"80\"]\n",
-        &[
-            "line 9: unknown key `prots` (did you mean `ports`?); known here: package, name, env, ports, command, files, secrets, health",
-        ],
+        &["line 9: unknown key `prots` (did you mean `ports`?); known here: package, env, pass-variables, \
+             command, entrypoint, files, user, workdir, hostname, labels, networks, network-mode, extra-hosts, dns, \
+             volumes, tmpfs, shm-size, read-only, cap-add, cap-drop, security-opt, privileged, devices, memory, \
+             memory-swap, cpus, pids, ulimits, init, stop-signal, stop-grace, log, platform, name, ports, secrets, \
+             health, restart, create-only"],
     );
     check(
         "kind: Project\nname: shop\nlifecycle: standard\nsteps:\n  - name: web\n    docker-rum: {package: web}\n",
