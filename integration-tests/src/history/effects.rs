@@ -106,6 +106,8 @@ struct World {
     /// Exit codes of the containers that were started for a task.
     runs: BTreeMap<(DeploymentId, TaskKey), Vec<i32>>,
     applied: BTreeSet<(String, String)>,
+    /// How often servers were called for a task.
+    calls: BTreeMap<(DeploymentId, TaskKey), usize>,
 }
 
 impl World {
@@ -153,6 +155,10 @@ impl World {
                 true => Ok(()),
                 false => Err(format!("{file} was applied to {database} twice")),
             },
+            Effect::Call { .. } => {
+                *self.calls.entry(key).or_default() += 1;
+                Ok(())
+            }
         }
     }
 
@@ -179,6 +185,15 @@ impl World {
             }
             Some(Action::DockerRun(_)) if task.succeeded && good == 0 => {
                 return Err("it succeeded, and no container of it was good".to_owned());
+            }
+            Some(Action::Http(call)) => {
+                let calls = self.calls.get(&(id, key.clone())).copied().unwrap_or_default();
+                if task.succeeded && calls == 0 {
+                    return Err("it succeeded, and nothing was called".to_owned());
+                }
+                if !call.is_repeatable() && calls > 1 + task.failures as usize {
+                    return Err(format!("it was called {calls} times, with {} failures in the log", task.failures));
+                }
             }
             Some(Action::Sql(sql)) if task.succeeded => {
                 let database = format!("{}/{}", deployment.request.project(), deployment.request.environment);

@@ -96,6 +96,11 @@ pub enum Effect {
         /// Which.
         file: String,
     },
+    /// A server was called.
+    Call {
+        /// How.
+        method: String,
+    },
 }
 
 impl Journal {

@@ -81,6 +81,20 @@ fn what_was_seen_of_nobody_knows_whom_counts_as_well() {
 }
 
 #[test]
+fn a_call_that_is_made_twice_or_never_is_found() {
+    let call = |effect: &Effect| matches!(effect, Effect::Call { .. });
+    let mut told = Told::story();
+    let place = told.effect(call);
+    told.journal.lines.insert(place, told.journal.lines[place].clone());
+    told.breaks(Rule::Effects, "it was called 2 times");
+
+    let mut told = Told::story();
+    let place = told.effect(call);
+    told.journal.lines.remove(place);
+    told.breaks(Rule::Effects, "nothing was called");
+}
+
+#[test]
 fn a_second_end_of_an_attempt_or_of_a_deployment_is_found() {
     let mut told = Told::story();
     let end = told.task_event("migrate", succeeded);

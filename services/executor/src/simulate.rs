@@ -7,6 +7,7 @@
 
 mod docker_job;
 mod docker_run;
+mod http;
 mod journal;
 mod own;
 mod script;
@@ -80,6 +81,7 @@ impl Scene<'_> {
             Work::DockerJob(_) => "docker-job",
             Work::DockerPull(_) => "docker-pull",
             Work::Sql(_) => "sql",
+            Work::Http(_) => "http",
             Work::Slack(_) | Work::Announce(_) => {
                 return Err(wrong_order(
                     "an executor does not post messages; this task belongs to the notifier, so the plan is wrong",
@@ -88,18 +90,20 @@ impl Scene<'_> {
         };
         let start = Entry::Start { kind: kind.to_owned(), adopt: doorbell.adopt, stop: doorbell.stop };
         self.note(start).await?;
-        self.task.held.say(format!("simulated {kind}: no container and no database is touched"));
+        self.task.held.say(format!("simulated {kind}: nothing outside is touched"));
         let result = match &doorbell.order.work {
             Work::DockerRun(work) => docker_run::perform(self, work).await,
             Work::DockerJob(work) => docker_job::perform(self, work).await,
             Work::DockerPull(work) => self.pull(work).await,
             Work::Sql(work) => sql::perform(self, work).await,
+            Work::Http(work) => http::perform(self, work).await,
             Work::Wait { .. } | Work::Demo { .. } | Work::Slack(_) | Work::Announce(_) => Ok(Outputs::new()),
         };
         let end = match &result {
             Ok(_) => "succeeded",
             Err(Stop::Cancelled) => "cancelled",
             Err(Stop::Failed(_) | Stop::Away { .. }) => "failed",
+            Err(Stop::Unknown(_)) => "unknown",
             Err(Stop::Fenced) => return result,
         };
         self.note(Entry::End { end: end.to_owned() }).await?;

@@ -5,6 +5,7 @@ pub mod demo;
 pub mod docker_job;
 mod docker_pull;
 pub mod docker_run;
+mod http;
 mod own;
 pub mod sql;
 pub mod wait;
@@ -71,6 +72,7 @@ async fn dispatch(task: &Task<'_>, work: &Work) -> Result<Outputs, Stop> {
         Work::DockerJob(job) => docker_job::perform(task, job).await,
         Work::DockerPull(pull) => docker_pull::perform(task, pull).await,
         Work::Sql(sql) => sql::perform(task, sql).await,
+        Work::Http(call) => http::perform(task, call).await,
         Work::Wait { span } => wait::perform(task, span.0).await,
         Work::Demo { message } => demo::perform(task, message.as_deref()).await,
         Work::Slack(_) | Work::Announce(_) => Err(wrong_order(

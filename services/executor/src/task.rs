@@ -29,6 +29,8 @@ pub enum Stop {
     Cancelled,
     /// It failed.
     Failed(Failure),
+    /// Nobody can tell whether something that must not happen twice has happened; what is not known.
+    Unknown(String),
     /// The engine does not answer at the moment; the same is tried again when it does.
     Away {
         /// The engine.
@@ -140,6 +142,15 @@ impl Task<'_> {
         Ok(self.held.effect(intent).await?)
     }
 
+    /// The right to begin now what must not happen twice. Refused once the deployment is cancelled.
+    pub async fn once(&self, intent: &str) -> Result<(), Stop> {
+        if self.held.cancelled().is_cancelled() {
+            return Err(Stop::Cancelled);
+        }
+        tracing::debug!(intent, "effect that happens once");
+        Ok(self.held.once(intent).await?)
+    }
+
     /// Waits for a future that changes nothing outside, but not after a cancel or the loss of the claim.
     pub async fn interruptible<T>(&self, future: impl Future<Output = T>) -> Result<T, Stop> {
         tokio::select! {
@@ -168,6 +179,7 @@ impl Task<'_> {
             Ok(outputs) => End::Succeeded(outputs),
             // Nothing is written for a fenced attempt, whatever it answers.
             Err(Stop::Cancelled | Stop::Fenced) => End::Cancelled,
+            Err(Stop::Unknown(reason)) => End::Unknown(self.held.mask(&reason)),
             Err(Stop::Away { message, .. }) => End::Failed(Failure::step(self.held.mask(&message))),
             Err(Stop::Failed(failure)) => End::Failed(Failure { message: self.held.mask(&failure.message), ..failure }),
         }

@@ -64,6 +64,7 @@ fn not_a_notice(work: &Work) -> Failure {
         Work::DockerJob(_) => "docker-job",
         Work::DockerPull(_) => "docker-pull",
         Work::Sql(_) => "sql",
+        Work::Http(_) => "http",
         Work::Wait { .. } => "wait",
         Work::Demo { .. } => "demo",
         Work::Slack(_) | Work::Announce(_) => "notice",

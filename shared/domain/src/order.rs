@@ -11,7 +11,7 @@ use crate::{
     duration::Span,
     id::{DeploymentId, TaskKey},
     image::ImageRef,
-    manifest::{DockerTls, Health, Restart, SqlFiles},
+    manifest::{DockerTls, Health, Http, Restart, SqlFiles},
     name::{EnvironmentName, PackageName, ProjectName},
     release::PullCredentials,
     secret::SecretRef,
@@ -94,6 +94,8 @@ pub enum Work {
     DockerPull(PullImages),
     /// Bring a database to the newest migration.
     Sql(RunSql),
+    /// Call something over HTTP.
+    Http(Http),
     /// Post a message.
     Slack(PostSlack),
     /// Announce a gate, with buttons where the chat has them.

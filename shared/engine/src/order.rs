@@ -1,5 +1,7 @@
 //! From a granted task to its order: every template rendered, every choice made.
 
+mod http;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
@@ -168,6 +170,7 @@ pub(crate) fn work(
             Work::DockerPull(PullImages { images: names.into_iter().map(image).collect::<Result<_, String>>()? })
         }
         Action::Sql(sql) => Work::Sql(RunSql { database: render(&sql.database)?, files: sql_source(sql, package)? }),
+        Action::Http(call) => Work::Http(http::rendered(call, render)?),
         Action::Slack(slack) => Work::Slack(PostSlack { channel: render(&slack.channel)?, text: render(&slack.text)? }),
         Action::Wait(span) => Work::Wait { span: *span },
         Action::Demo(demo) => Work::Demo { message: demo.message.as_deref().map(render).transpose()? },
@@ -266,6 +269,7 @@ pub fn texts(step: &Step) -> Vec<&str> {
         Action::DockerRun(run) => texts.extend(containers::texts_of_run(run)),
         Action::DockerJob(job) => texts.extend(containers::texts(job)),
         Action::Sql(sql) => texts.push(&sql.database),
+        Action::Http(call) => texts.extend(http::texts(call)),
         Action::Approval(approval) => {
             texts.extend(approval.instructions.as_deref());
             texts.extend(approval.slack.as_deref());
@@ -284,6 +288,11 @@ pub fn packages(action: &Action) -> Vec<&PackageName> {
         Action::DockerJob(run) => vec![&run.package],
         Action::DockerPull(pull) => pull.packages.iter().collect(),
         Action::Sql(sql) => sql.package.iter().collect(),
-        Action::Approval(_) | Action::Slack(_) | Action::Wait(_) | Action::Demo(_) | Action::Steps(_) => Vec::new(),
+        Action::Http(_)
+        | Action::Approval(_)
+        | Action::Slack(_)
+        | Action::Wait(_)
+        | Action::Demo(_)
+        | Action::Steps(_) => Vec::new(),
     }
 }

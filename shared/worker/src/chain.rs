@@ -130,6 +130,26 @@ impl Chain {
         if self.fenced.is_cancelled() { Err(Fenced) } else { Ok(()) }
     }
 
+    /// Whether a checkpoint was stored before this claim and after the last end of an attempt.
+    pub(crate) async fn checkpoint_before(&self) -> Result<bool, BusError> {
+        let (mut found, mut at) = (false, 0);
+        while let Some(recorded) = self.bus.after_direct(&self.address, at, self.epoch).await? {
+            if recorded.seq >= self.epoch {
+                break;
+            }
+            at = recorded.seq;
+            let Entry::Task(envelope) = recorded.entry else { continue };
+            for event in envelope.events {
+                match event {
+                    TaskEvent::Checkpoint { .. } => found = true,
+                    TaskEvent::Failed { .. } => found = false,
+                    _ => {}
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// Looks, after the connection was lost, whether the log still has the claim. False: not known, ask again.
     pub(crate) async fn check_claim(&mut self) -> Result<bool, Fenced> {
         let found = match self.bus.after_direct(&self.address, self.epoch - 1, 0).await {

@@ -18,6 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Fenced, Stream, chain::Chain, mask::Masker, output::Output};
 
+/// Pause before earlier attempts are looked at again.
+const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(500);
+
 /// A held task.
 pub struct Held {
     deployment: DeploymentId,
@@ -132,11 +135,32 @@ impl Held {
 
     /// Call before an effect that must never happen twice: a checkpoint of its own, whatever was appended before.
     pub async fn once(&self, intent: &str) -> Result<(), Fenced> {
-        self.guarded(async { self.chain.lock().await.append(|_| self.checkpoint(intent)).await }).await?;
+        self.guarded(async {
+            failpoint!("worker.checkpoint.before");
+            self.chain.lock().await.append(|_| self.checkpoint(intent)).await?;
+            failpoint!("worker.checkpoint.after");
+            Ok(())
+        })
+        .await?;
         self.effect(intent).await
     }
 
-    async fn guarded(&self, proof: impl Future<Output = Result<(), Fenced>>) -> Result<(), Fenced> {
+    /// Whether a lost attempt of this task, since the last one that ended, came as far as a checkpoint. What it wanted to
+    /// do then may be done. Waits while the bus is away.
+    pub async fn may_have_been_done(&self) -> Result<bool, Fenced> {
+        self.guarded(async {
+            loop {
+                match self.chain.lock().await.checkpoint_before().await {
+                    Ok(found) => return Ok(found),
+                    Err(error) => tracing::warn!(%error, "earlier attempts can not be looked at; trying again"),
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        })
+        .await
+    }
+
+    async fn guarded<T>(&self, proof: impl Future<Output = Result<T, Fenced>>) -> Result<T, Fenced> {
         tokio::select! {
             biased;
             () = self.fenced.cancelled() => Err(Fenced),

@@ -105,12 +105,13 @@ fn base64_forms(text: &str) -> Vec<String> {
     forms
 }
 
-/// Every byte but the unreserved ones of RFC 3986 as `%XX`, in either case, and as a form has it, with `+` for a space.
-fn percent_encoded(text: &str) -> [String; 4] {
+/// Every byte but the unreserved ones of RFC 3986 as `%XX`, in either case, and as a form has it, with `+` for a space;
+/// and as URLs have it whose writer left to their parser what has to be encoded: in their path, and in their query.
+fn percent_encoded(text: &str) -> [String; 6] {
     use std::fmt::Write as _;
-    let encoded = |lower: bool| {
+    let encode = |lower: bool, stays: &dyn Fn(u8) -> bool| {
         text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            if stays(byte) {
                 encoded.push(char::from(byte));
             } else {
                 let _ = if lower { write!(encoded, "%{byte:02x}") } else { write!(encoded, "%{byte:02X}") };
@@ -118,10 +119,13 @@ fn percent_encoded(text: &str) -> [String; 4] {
             encoded
         })
     };
-    let [upper, lower] = [encoded(false), encoded(true)];
+    let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let [upper, lower] = [false, true].map(|lower| encode(lower, &unreserved));
+    let in_query = |byte: u8| byte.is_ascii_graphic() && !b"\"#<>'".contains(&byte);
+    let in_path = |byte: u8| byte == b'\'' || in_query(byte) && !b"?^`{}".contains(&byte);
     let forms = [&upper, &lower].map(|encoded| encoded.replace("%20", "+"));
     let [upper_form, lower_form] = forms;
-    [upper, lower, upper_form, lower_form]
+    [upper, lower, upper_form, lower_form, encode(false, &in_path), encode(false, &in_query)]
 }
 
 /// As it stands between the quotes of a JSON text, in a shell's command line, and in a compose file.
@@ -162,6 +166,8 @@ mod tests {
             basic,
             url_safe,
             "postgres://u:s3cr3t%20p%40ss%2Fword%3F@h/db".to_owned(),
+            "https://h/s3cr3t%20p@ss/word%3F/x".to_owned(),
+            "https://h/?t=s3cr3t%20p@ss/word?".to_owned(),
         ] {
             let masked = masker.mask(&text);
             assert!(masked.contains(MASK), "{text} -> {masked}");

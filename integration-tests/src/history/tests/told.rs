@@ -24,6 +24,7 @@ const STEPS: &str = "steps:
   - {name: sign-off, needs: [migrate], approval: {teams: [ops], timeout: 10m}}
   - {name: job, needs: [sign-off], docker-job: {package: web}, retry: {attempts: 2, backoff: 1s}}
   - {name: web, needs: [job], targets: {role: web}, rolling: {window: 1}, docker-run: {package: web}}
+  - {name: call, needs: [web], http: {url: 'http://a', method: POST}}
 ";
 
 /// A history with its journal, and what it takes to change it.
@@ -227,6 +228,7 @@ impl Told {
                 vec![Effect::Apply { database: "shop/test".into(), file: "1.sql".into() }]
             }
             Work::Sql(_) => Vec::new(),
+            Work::Http(call) => vec![Effect::Call { method: call.method.to_string() }],
             _ if doorbell.restore => {
                 let own = made(&self.journal, true).unwrap();
                 let old = before.map(|container| Effect::Park { container, parked: false });

@@ -56,7 +56,7 @@ impl Seen {
             step: label(labels::STEP).parse().ok()?,
             life: self.found_life(),
             health: self.health.as_ref().map(|health| match health {
-                Health::Starting => "starting".to_owned(),
+                Health::Starting(_) => "starting".to_owned(),
                 Health::Healthy => "healthy".to_owned(),
                 Health::Unhealthy(_) => "unhealthy".to_owned(),
             }),

@@ -66,6 +66,8 @@ pub enum Effect {
     Park { container: String, parked: bool },
     /// A migration was committed.
     Apply { database: String, file: String },
+    /// A server was called.
+    Call { method: String },
 }
 
 /// A container that exists.
@@ -166,7 +168,7 @@ impl Ledger {
     fn take(&mut self, line: &Line) {
         let key = (line.by.deployment, line.by.task.clone());
         match &line.entry {
-            Entry::Start { .. } | Entry::End { .. } => {}
+            Entry::Start { .. } | Entry::End { .. } | Entry::Effect(Effect::Call { .. }) => {}
             Entry::Effect(Effect::Create { container, place }) => {
                 let made = Container {
                     id: container.clone(),

@@ -3,12 +3,14 @@
 
 mod absent;
 mod files;
+mod http;
 mod images;
 mod job;
 mod options;
 mod pull;
 mod replace;
 mod run;
+mod server;
 mod sql;
 mod stage;
 mod survive;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DockerJob, DockerPull, DockerRun, Rolling, When};
+use super::{DockerJob, DockerPull, DockerRun, Http, Rolling, When};
 use crate::{
     duration::Span,
     name::{PackageName, RoleName, StepName, TeamName},
@@ -46,6 +46,8 @@ pub enum Action {
     DockerPull(DockerPull),
     /// Migrate a database.
     Sql(Sql),
+    /// Call something over HTTP.
+    Http(Http),
     /// Ask people.
     Approval(Approval),
     /// Post to Slack.
@@ -59,7 +61,8 @@ pub enum Action {
 }
 
 /// The step kinds, as written.
-pub const KINDS: [&str; 8] = ["docker-run", "docker-job", "docker-pull", "sql", "approval", "slack", "wait", "demo"];
+pub const KINDS: [&str; 9] =
+    ["docker-run", "docker-job", "docker-pull", "sql", "http", "approval", "slack", "wait", "demo"];
 
 impl Action {
     /// The kind, as written.
@@ -69,6 +72,7 @@ impl Action {
             Self::DockerJob(_) => "docker-job",
             Self::DockerPull(_) => "docker-pull",
             Self::Sql(_) => "sql",
+            Self::Http(_) => "http",
             Self::Approval(_) => "approval",
             Self::Slack(_) => "slack",
             Self::Wait(_) => "wait",
@@ -106,6 +110,8 @@ struct StepFields {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sql: Option<Sql>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    http: Option<Http>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     approval: Option<Approval>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     slack: Option<Slack>,
@@ -126,6 +132,7 @@ impl TryFrom<StepFields> for Step {
             f.docker_job.map(Action::DockerJob),
             f.docker_pull.map(Action::DockerPull),
             f.sql.map(Action::Sql),
+            f.http.map(Action::Http),
             f.approval.map(Action::Approval),
             f.slack.map(Action::Slack),
             f.wait.map(Action::Wait),
@@ -179,6 +186,7 @@ impl From<Step> for StepFields {
             docker_job: None,
             docker_pull: None,
             sql: None,
+            http: None,
             approval: None,
             slack: None,
             wait: None,
@@ -190,6 +198,7 @@ impl From<Step> for StepFields {
             Action::DockerJob(a) => fields.docker_job = Some(a),
             Action::DockerPull(a) => fields.docker_pull = Some(a),
             Action::Sql(a) => fields.sql = Some(a),
+            Action::Http(a) => fields.http = Some(a),
             Action::Approval(a) => fields.approval = Some(a),
             Action::Slack(a) => fields.slack = Some(a),
             Action::Wait(a) => fields.wait = Some(a),

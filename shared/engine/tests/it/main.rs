@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics says what is wrong")]
 
+mod calling;
 mod compiling;
 mod conditions;
 mod containers;

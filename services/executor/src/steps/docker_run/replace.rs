@@ -225,7 +225,7 @@ impl<'a> Replacement<'a> {
             },
             Err(Stop::Fenced) => Stop::Fenced,
             Err(Stop::Cancelled) => Stop::Cancelled,
-            Err(away @ Stop::Away { .. }) => away,
+            Err(other @ (Stop::Away { .. } | Stop::Unknown(_))) => other,
             Err(Stop::Failed(second)) => {
                 let (first, tail) = match why {
                     Stop::Failed(failure) => (failure.message, failure.tail),

@@ -1,5 +1,7 @@
 //! What a Project manifest can get wrong by itself.
 
+mod http;
+
 use std::collections::BTreeSet;
 
 use super::{Finding, check_variable, children, container};
@@ -203,6 +205,10 @@ fn check_action(project: &Project, step: &Step, messages: &mut Vec<String>) {
         Action::Sql(sql) => {
             check_sql(sql, messages);
             sql.package.as_ref()
+        }
+        Action::Http(call) => {
+            http::check(call, step.timeout.unwrap_or(DEFAULT_TIMEOUT), messages);
+            None
         }
         Action::DockerPull(pull) => {
             messages.extend(pull.packages.iter().filter_map(|package| unknown_package(project, package)));

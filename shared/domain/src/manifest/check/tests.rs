@@ -303,3 +303,76 @@ fn a_variable_is_scoped_to_a_part_and_not_to_the_step_that_does_nothing_itself()
         &["line 5: variable `A`: scope: `web` does nothing itself: name those of its steps that it is for"],
     );
 }
+
+/// What is said about an `http` step.
+#[track_caller]
+fn http(keys: &str, expected: &[&str]) {
+    let expected: Vec<String> = expected.iter().map(|e| format!("line 6: step `a`: {e}")).collect();
+    steps(&format!("  - {{name: a, http: {{{keys}}}}}"), &expected.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_call_has_a_url_that_can_be_called() {
+    for good in ["#{Base}/x", "http#{S}://a", "https://a.org:8443/x?y#z", "http://#{Host}/", "http://[::1]:80/"] {
+        http(&format!("url: '{good}'"), &[]);
+    }
+    http("url: 'ftp://a.org'", &["`http.url: ftp://a.org` is no URL to call: begin it with http:// or https://"]);
+    http("url: 'a.org/#{X}'", &["`http.url: a.org/#{X}` is no URL to call: begin it with http:// or https://"]);
+    http("url: 'http://'", &["`http.url: http://` names no host"]);
+    http("url: 'http:///x'", &["`http.url: http:///x` names no host"]);
+    http("url: 'http://a b'", &["`http.url: http://a b` has a blank: write %20 for it"]);
+}
+
+#[test]
+fn the_keys_of_a_call_fit_together() {
+    http(
+        "url: 'http://a', method: HEAD, body: a, json: {}, ca: /x, headers: {'a b': \"x\\ny\"}",
+        &[
+            "`http.headers`: `a b` can not be the name of a header",
+            "`http.headers`: the value of `a b` has several lines: write it on one",
+            "`http` has both `body` and `json`: keep one",
+            "`http.method: HEAD` sends no body: take it out, or choose another method",
+            "`http.ca` is for https, and `url` says http: take `ca` out or write https",
+        ],
+    );
+    http(
+        "url: 'http://a', method: HEAD, expect: {status: [99, 7xx], headers: {'': a}, json: {'': 1}}",
+        &[
+            "`http.expect.status`: `99` is no status: write one from 100 to 599, or a class such as 2xx",
+            "`http.expect.status`: `7xx` is no status: write one from 100 to 599, or a class such as 2xx",
+            "`http.expect.headers`: `` can not be the name of a header",
+            "`http.expect.json` has an empty path: write where the value is, such as `state.ready`",
+            "`http.method: HEAD` is answered without a body: expect status and headers alone",
+        ],
+    );
+    http(
+        "url: 'http://a', expect: {status: []}, timeout: 0s, retry-until: {within: 11m, every: 0s}",
+        &[
+            "`http.expect.status` is empty: nothing would be good; write one, such as 200",
+            "`http.timeout` is 0: write how long one answer may take, such as 10s",
+            "`http.retry-until.within` of 11m is longer than the step's time-out of 10m: give it a longer `timeout`",
+            "`http.retry-until.every` is 0: write the pause between two calls, such as 2s",
+        ],
+    );
+    http(
+        "url: 'http://a', timeout: 11m",
+        &["`http.timeout` of 11m is longer than the step's of 10m: give it a longer `timeout`"],
+    );
+    let form = |keys: &str, told: &str| {
+        let told = format!("line 6: {told}");
+        steps(&format!("  - {{name: a, http: {{url: 'http://a', {keys}}}}}"), &[&told]);
+    };
+    form(
+        "method: FETCH",
+        "`FETCH` is not known here (did you mean `PATCH`?); write one of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
+    );
+    form("expect: {status: {a: 1}}", "expected a status such as 200, a class of them such as 2xx, or a list of these");
+    form(
+        "expect: {headers: {A: {is: 1}}}",
+        "expected the text that the header must be, or {contains: TEXT} with no other keys",
+    );
+    form(
+        "insecure: true",
+        "`insecure` is not offered: a certificate is always verified; name the file of the authority that signed it as `ca`",
+    );
+}

@@ -55,9 +55,19 @@ pub(super) fn serde_text(text: &str) -> String {
 
 fn unknown_key<S: AsRef<str>>(key: &str, expected: &[S]) -> String {
     let expected: Vec<&str> = expected.iter().map(AsRef::as_ref).collect();
+    if let Some((.., why)) = ABSENT.iter().find(|(absent, beside, _)| *absent == key && expected.contains(beside)) {
+        return (*why).to_owned();
+    }
     let hint = did_you_mean(key, expected.iter().copied());
     format!("unknown key `{key}`{hint}; known here: {}", expected.join(", "))
 }
+
+/// Keys that people look for and that are not there: the key, one that tells where it would be, and what to do instead.
+const ABSENT: [(&str, &str, &str); 1] = [(
+    "insecure",
+    "follow-redirects",
+    "`insecure` is not offered: a certificate is always verified; name the file of the authority that signed it as `ca`",
+)];
 
 fn unknown_word<S: AsRef<str>>(word: &str, expected: &[S]) -> String {
     let expected: Vec<&str> = expected.iter().map(AsRef::as_ref).collect();
@@ -92,6 +102,8 @@ fn untagged(name: &str) -> &'static str {
             "expected SOURCE:TARGET, SOURCE:TARGET:ro, or {source, target, read-only, no-copy, driver, driver-options} \
              with no other keys"
         }
+        "Statuses" => "expected a status such as 200, a class of them such as 2xx, or a list of these",
+        "HeaderValue" => "expected the text that the header must be, or {contains: TEXT} with no other keys",
         "OneOrMany" => "expected a name or a list of names (a-z, 0-9 and `-`)",
         _ => "this is none of the forms that may stand here",
     }
