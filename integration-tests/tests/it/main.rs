@@ -32,5 +32,6 @@ mod sharing;
 mod shutdown;
 mod slack_approval;
 mod sudden_nats;
+mod switching;
 mod tracing_story;
 mod zombies;

@@ -11,7 +11,7 @@ use crate::{
     duration::Span,
     id::{DeploymentId, TaskKey},
     image::ImageRef,
-    manifest::{DockerTls, Health, Http, Restart, SqlFiles},
+    manifest::{DockerTls, Health, Http, Restart, SqlFiles, Switch},
     name::{EnvironmentName, PackageName, ProjectName},
     release::PullCredentials,
     secret::SecretRef,
@@ -142,6 +142,9 @@ pub struct RunContainer {
     /// When the engine starts it again.
     #[serde(default, skip_serializing_if = "Restart::is_default")]
     pub restart: Restart,
+    /// How what asks it goes from the old one to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switch: Option<Switch>,
     /// Create it, and do not start it.
     #[serde(default, rename = "create-only", skip_serializing_if = "std::ops::Not::not")]
     pub create_only: bool,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 use slipway_domain::{
-    manifest::{Action, Container, DockerRun, File, Health, PassVariables, Render, Step},
+    manifest::{Action, Container, DockerRun, File, Health, PassVariables, Proxy, Render, Step, Switch},
     name::TargetName,
     order::{ContainerOptions, PutFile, RunContainer, RunJob},
     plan::{Plan, Runs},
@@ -47,9 +47,19 @@ pub(crate) fn run(
         secrets: all(&run.secrets, render)?,
         health: run.health.as_ref().map(|health| rendered(health, render)).transpose()?,
         restart: run.restart,
+        switch: run.switch.as_ref().map(|switch| switched(switch, render)).transpose()?,
         create_only: run.create_only,
         options: options(&run.container, render)?,
         keep_predecessor: false,
+    })
+}
+
+fn switched(switch: &Switch, render: Render<'_>) -> Result<Switch, String> {
+    Ok(match switch {
+        Switch::Proxy(proxy) => {
+            Switch::Proxy(Proxy { caddy: render(&proxy.caddy)?, id: render(&proxy.id)?, ..proxy.clone() })
+        }
+        other => other.clone(),
     })
 }
 
@@ -172,6 +182,7 @@ pub(crate) fn texts_of_run(run: &DockerRun) -> Vec<&str> {
     texts.extend(run.ports.iter().map(String::as_str));
     texts.extend(run.secrets.values().map(String::as_str));
     texts.extend(run.health.iter().flat_map(Health::texts));
+    texts.extend(run.switch.iter().filter_map(Switch::proxy).flat_map(|proxy| [proxy.caddy.as_str(), &proxy.id]));
     texts
 }
 

@@ -6,6 +6,7 @@
 
 mod health;
 mod outputs;
+mod proxy;
 mod replace;
 
 use std::collections::HashMap;

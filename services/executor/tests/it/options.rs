@@ -52,6 +52,7 @@ fn work(image: ImageRef, options: &str) -> RunContainer {
         secrets: run.secrets,
         health: run.health,
         restart: run.restart,
+        switch: run.switch,
         create_only: run.create_only,
         options: Box::new(run.container.options(&|text| Ok(text.to_owned())).expect("options without mistakes")),
         keep_predecessor: false,

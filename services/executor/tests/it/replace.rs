@@ -4,7 +4,8 @@ use anyhow::Result;
 use slipway_domain::{
     duration::Span,
     event::{FailureKind, TaskEvent},
-    order::Work,
+    manifest::Switch,
+    order::{RunContainer, Work},
 };
 use slipway_integration_tests::{machine, ports, wait};
 
@@ -179,5 +180,34 @@ async fn what_may_be_taken_back_keeps_the_old_container_and_brings_it_back_when_
     stage.start_executor().await?;
     stage.succeed(&back.taken_back()).await?;
     assert_eq!(get(served).await?, "three");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_step_may_say_which_container_stops_first() -> Result<()> {
+    let stage = Stage::start().await?;
+    let port = ports::reserve()?;
+    let switched = |image, switch, port: Option<u16>| {
+        Work::DockerRun(RunContainer { switch: Some(switch), ..container(image, port) })
+    };
+    let first =
+        stage.ask("web", switched(stage.page("web", "one", true).await?, Switch::StartFirst, Some(port.number())));
+    stage.succeed(&first).await?;
+    // Both can not have the port, and the old one may not be stopped for it.
+    let image = stage.page("web", "two", true).await?;
+    let contested = stage.ask("web", switched(image.clone(), Switch::StartFirst, Some(port.number())));
+    let failure = stage.fail(&contested).await?;
+    assert!(failure.message.contains("needs the port of the old one"), "{}", failure.message);
+    assert!(failure.message.contains("still serves"), "{}", failure.message);
+    assert_eq!(get(port.number().into()).await?, "one");
+
+    // Stopped first although both could be at once, so that it has to be started again.
+    let bad = stage.ask("web", switched(stage.page("web", "bad", false).await?, Switch::StopFirst, None));
+    let failure = stage.fail(&bad).await?;
+    assert!(failure.message.contains("serves again"), "{}", failure.message);
+    let second = stage.ask("web", switched(image, Switch::StopFirst, None));
+    let outputs = stage.succeed(&second).await?;
+    assert_eq!(get(outputs["ports"]["80"].as_u64().unwrap()).await?, "two");
+    assert_eq!(stage.containers().await?.len(), 1);
     Ok(())
 }

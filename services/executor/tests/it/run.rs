@@ -37,6 +37,7 @@ pub fn container(image: ImageRef, host: Option<u16>) -> RunContainer {
             ..Health::default()
         }),
         restart: Restart::default(),
+        switch: None,
         create_only: false,
         options: Default::default(),
         keep_predecessor: false,
@@ -160,7 +161,8 @@ async fn an_engine_that_is_not_there_and_one_that_is_not_served_are_told_apart()
     let image = stage.page("web", "x", true).await?;
     for (endpoint, kind, words) in [
         ("unix:///nowhere/docker.sock", FailureKind::TimedOut, "does not answer"),
-        ("tcp://127.0.0.1:2375", FailureKind::Order, "unix:///path"),
+        ("tcp://127.0.0.1:2375", FailureKind::Order, "needs `tls: {ca, cert, key}`"),
+        ("/var/run/docker.sock", FailureKind::Order, "write unix:///path"),
     ] {
         let mut ask = stage.ask("web", Work::DockerRun(container(image.clone(), None)));
         ask.order.docker = Some(endpoint.into());

@@ -6,6 +6,7 @@ mod keys;
 mod options;
 pub mod read;
 mod resolve;
+mod switch;
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -15,6 +16,7 @@ pub use file::*;
 pub use health::*;
 pub use options::*;
 pub use resolve::Render;
+pub use switch::*;
 
 use crate::{duration::Span, name::PackageName};
 
@@ -43,6 +45,10 @@ pub struct DockerRun {
     /// When the engine starts it again.
     #[serde(default, skip_serializing_if = "Restart::is_default")]
     pub restart: Restart,
+    /// How what asks it goes from the old one to the new one; without, the old one is stopped first only where both can
+    /// not be at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switch: Option<Switch>,
     /// Create it, and leave the start to somebody else.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub create_only: bool,

@@ -144,7 +144,7 @@ impl Probe<'_> {
 
 /// Where a port of the container may be reached from this host, the best first. Of a container on another host only
 /// what is published there to others.
-fn addresses(seen: &Seen, port: u16, host: Option<&str>) -> Vec<String> {
+pub fn addresses(seen: &Seen, port: u16, host: Option<&str>) -> Vec<String> {
     if let Some(host) = host {
         let published = seen.published.get(&format!("{port}/tcp"));
         let shared = published.filter(|(ip, _)| !matches!(ip.as_str(), "127.0.0.1" | "::1"));

@@ -3,11 +3,15 @@
 //! Only the process that created a container starts it, once. Containers are touched by the id
 //! seen at the last look, and only with a fresh right to do so.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use slipway_domain::{event::Failure, manifest::Restart, order::RunContainer};
+use slipway_domain::{
+    event::Failure,
+    manifest::{Proxy, Restart, Switch},
+    order::RunContainer,
+};
 
-use super::health;
+use super::{health, proxy};
 use crate::{
     docker::{
         DockerError, Engine,
@@ -43,6 +47,8 @@ pub struct Replacement<'a> {
     predecessors: Vec<Seen>,
     /// Those of them that shall run if this does not succeed.
     serving: Vec<String>,
+    /// The proxy to be told, with secrets filled in.
+    proxy: Option<Proxy>,
 }
 
 impl<'a> Replacement<'a> {
@@ -66,7 +72,11 @@ impl<'a> Replacement<'a> {
             let ran = predecessors.iter().rev().find(|seen| seen.life != Life::Created);
             serving.extend(ran.map(|seen| seen.id.clone()));
         }
-        Ok(Self { task, engine, identity, work, own, predecessors, serving })
+        let filled = |proxy: &Proxy| -> Result<Proxy, Failure> {
+            Ok(Proxy { caddy: task.held.fill(&proxy.caddy)?, id: task.held.fill(&proxy.id)?, ..proxy.clone() })
+        };
+        let proxy = work.switch.as_ref().and_then(Switch::proxy).map(filled).transpose()?;
+        Ok(Self { task, engine, identity, work, own, predecessors, serving, proxy })
     }
 
     /// Ends with a new container that runs and is good.
@@ -83,6 +93,9 @@ impl<'a> Replacement<'a> {
         };
         if !work.create_only {
             health::wait(self.task, &self.engine, work.health.as_ref(), &image, &id, lines).await?;
+        }
+        if let Some(proxy) = &self.proxy {
+            self.point(proxy, &id).await?;
         }
         if work.restart != Restart::No {
             self.task.effect_regardless("say when the engine starts the new container again").await?;
@@ -121,7 +134,7 @@ impl<'a> Replacement<'a> {
             self.task.held.say(format!("created {}, which is not started", self.identity.name(&self.work.name)));
             return Ok(id);
         }
-        if let Some(what) = self.contested() {
+        if let Some(what) = self.in_the_way()? {
             for old in self.predecessors.iter().filter(|old| old.life.is_live()) {
                 self.task.held.say(format!("stopping {} to free its {what}", old.name));
                 self.task.effect(&format!("stop the old container, whose {what} the new one needs")).await?;
@@ -132,6 +145,68 @@ impl<'a> Replacement<'a> {
         self.engine.start(&id).await.map_err(|error| self.not_started(error))?;
         self.task.held.say(format!("started {} ({})", self.identity.name(&self.work.name), short(&id)));
         Ok(id)
+    }
+
+    /// What keeps the old container from running beside the new one, if it shall not.
+    fn in_the_way(&self) -> Result<Option<&'static str>, Stop> {
+        match (&self.work.switch, self.contested()) {
+            (Some(Switch::StopFirst), _) => Ok(Some("place")),
+            (Some(Switch::StartFirst | Switch::Proxy(_)), Some(what)) => Err(failed(format!(
+                "the new container needs the {what} of the old one, and by `switch` both shall run at once; give it another one, or say `switch: stop-first`"
+            ))),
+            (_, contested) => Ok(contested),
+        }
+    }
+
+    /// Sends the proxy's requests to a container.
+    async fn point(&self, proxy: &Proxy, id: &str) -> Result<(), Stop> {
+        let seen = self.engine.inspect(id).await?;
+        let seen = seen.ok_or_else(|| failed(format!("container {} was removed by somebody else", short(id))))?;
+        let address = self.address(proxy, &seen).ok_or_else(|| {
+            failed(format!("{} has no port {} that the proxy could reach; publish it", seen.name, proxy.port))
+        })?;
+        self.task.effect_regardless(&format!("send the requests of `{}` to {address}", proxy.id)).await?;
+        proxy::point(self.task.http, proxy, &address).await.map_err(failed)?;
+        self.task.held.say(format!("the proxy sends the requests of `{}` to {} ({address})", proxy.id, seen.name));
+        Ok(())
+    }
+
+    fn address(&self, proxy: &Proxy, seen: &Seen) -> Option<String> {
+        health::addresses(seen, proxy.port, self.engine.host().as_deref()).into_iter().next()
+    }
+
+    /// Waits until the old containers have answered what they were asked before the proxy was told.
+    async fn drain(&self, proxy: &Proxy) {
+        let until = Instant::now() + proxy.drain.0;
+        let live = self.predecessors.iter().filter(|old| old.life.is_live());
+        for address in live.filter_map(|old| self.address(proxy, old)) {
+            loop {
+                match proxy::under_way(self.task.http, proxy, &address).await {
+                    Ok(0) => break,
+                    told if Instant::now() >= until => {
+                        let left = told.map_or_else(|error| error, |left| format!("{left} requests are not answered"));
+                        self.task
+                            .held
+                            .say(format!("after {} the old container is stopped all the same: {left}", proxy.drain));
+                        break;
+                    }
+                    _ => tokio::time::sleep(POLL).await,
+                }
+            }
+        }
+    }
+
+    /// The proxy's requests go to what served before; done before the new container is taken away.
+    async fn point_back(&self, proxy: &Proxy) -> Result<(), Stop> {
+        for id in &self.serving {
+            let Some(old) = self.engine.inspect(id).await? else { continue };
+            if !old.life.is_live() {
+                self.task.effect_regardless("start the old container again").await?;
+                self.start_again(&old).await?;
+            }
+            self.point(proxy, id).await?;
+        }
+        Ok(())
     }
 
     /// What of the old container the new one can not have while it runs.
@@ -192,6 +267,9 @@ impl<'a> Replacement<'a> {
 
     /// The new one is good: stops the old ones and removes them, but for the one that may yet be brought back.
     pub async fn retire_predecessors(&self) -> Result<(), Stop> {
+        if let Some(proxy) = &self.proxy {
+            self.drain(proxy).await;
+        }
         for old in &self.predecessors {
             if self.work.keep_predecessor && self.serving.contains(&old.id) {
                 self.task.effect_regardless("stop the old container").await?;
@@ -248,6 +326,15 @@ impl<'a> Replacement<'a> {
 
     /// Removes this deployment's container and starts the old one again, if it does not run.
     async fn restore(&self) -> Result<String, Stop> {
+        // Of a handler that can not be told, nothing was changed either.
+        let told_back = match &self.proxy {
+            Some(proxy) => self.point_back(proxy).await,
+            None => Ok(()),
+        };
+        let unpointed = match told_back {
+            Err(Stop::Failed(failure)) => format!("; {}", failure.message),
+            other => other.map(|()| String::new())?,
+        };
         let deployment = self.identity.deployment.to_string();
         for seen in self.engine.containers(&self.identity.place()).await? {
             if seen.labels.get(labels::DEPLOYMENT) == Some(&deployment) {
@@ -255,7 +342,7 @@ impl<'a> Replacement<'a> {
             }
         }
         delivery::sweep(self.task, &self.engine, &self.identity).await?;
-        let mut back = String::new();
+        let mut back = unpointed;
         for id in &self.serving {
             let Some(old) = self.engine.inspect(id).await? else { continue };
             let how = if old.life.is_live() {

@@ -2,12 +2,13 @@
 
 use indexmap::IndexMap;
 
-use crate::manifest::{Container, DEFAULT_TIMEOUT, DockerRun, File, Health, SECRETS_FOLDER, Step};
+use crate::manifest::{Container, DEFAULT_TIMEOUT, DockerRun, File, Health, SECRETS_FOLDER, Step, Switch};
 
 /// A container that stays.
 pub(super) fn check_run(step: &Step, run: &DockerRun, messages: &mut Vec<String>) {
     check_health(run, messages);
     check(step, &run.container, messages);
+    check_switch(run, messages);
     for name in run.secrets.keys().filter(|name| !is_file_name(name)) {
         messages.push(format!(
             "`secrets`: `{name}` can not be a file in /run/secrets: use letters, digits, `.`, `-` and `_`"
@@ -17,6 +18,29 @@ pub(super) fn check_run(step: &Step, run: &DockerRun, messages: &mut Vec<String>
         && !run.ports.is_empty()
     {
         messages.push(format!("`ports`: with `network-mode: {mode}` a container has no ports of its own to publish"));
+    }
+}
+
+fn check_switch(run: &DockerRun, messages: &mut Vec<String>) {
+    let Some(switch) = &run.switch else { return };
+    let fixed = run.ports.iter().find(|port| port.contains(':') && !port.contains("#{"));
+    if let (Switch::StartFirst | Switch::Proxy(_), Some(port)) = (switch, fixed) {
+        messages.push(format!(
+            "`switch`: both containers run at once, and `ports: {port}` is a port of the host that only one can have: publish the container's port alone"
+        ));
+    }
+    let Switch::Proxy(proxy) = switch else { return };
+    if !proxy.caddy.contains("#{") && !["http://", "https://"].iter().any(|scheme| proxy.caddy.starts_with(scheme)) {
+        messages.push(format!("`switch.proxy.caddy: {}` is no URL: write http://HOST:2019", proxy.caddy));
+    }
+    if proxy.id.is_empty() || proxy.id.contains('/') {
+        messages.push("`switch.proxy.id` is no `@id`: write the one of the reverse_proxy handler".to_owned());
+    }
+    if proxy.port == 0 {
+        messages.push("`switch.proxy.port` is 0: write the container's port".to_owned());
+    }
+    if run.create_only {
+        messages.push("`switch`: with `create-only` nothing runs that could be asked: take one of them out".to_owned());
     }
 }
 

@@ -11,10 +11,10 @@ use serde::{
     de::{self, DeserializeSeed, Error as _, IntoDeserializer as _, MapAccess, Visitor},
 };
 
-use super::{Container, DockerRun, Health, Restart};
+use super::{Container, DockerRun, Health, Restart, Switch};
 
 /// The keys of `docker-run` alone.
-const OWN: [&str; 6] = ["name", "ports", "secrets", "health", "restart", "create-only"];
+const OWN: [&str; 7] = ["name", "ports", "secrets", "health", "restart", "switch", "create-only"];
 
 /// The values of those keys.
 #[derive(Default)]
@@ -24,6 +24,7 @@ struct Own {
     secrets: Option<IndexMap<String, String>>,
     health: Option<Option<Health>>,
     restart: Option<Restart>,
+    switch: Option<Option<Switch>>,
     create_only: Option<bool>,
 }
 
@@ -36,6 +37,7 @@ impl Own {
             "secrets" => once(&mut self.secrets, "secrets", map)?,
             "health" => once(&mut self.health, "health", map)?,
             "restart" => once(&mut self.restart, "restart", map)?,
+            "switch" => once(&mut self.switch, "switch", map)?,
             "create-only" => once(&mut self.create_only, "create-only", map)?,
             _ => return Ok(false),
         }
@@ -66,6 +68,7 @@ impl<'de> Deserialize<'de> for DockerRun {
             secrets: own.secrets.unwrap_or_default(),
             health: own.health.flatten(),
             restart: own.restart.unwrap_or_default(),
+            switch: own.switch.flatten(),
             create_only: own.create_only.unwrap_or_default(),
         })
     }
