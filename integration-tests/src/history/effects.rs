@@ -170,7 +170,7 @@ impl World {
             return Err("it was taken back, and its container is there".to_owned());
         }
         match deployment.step(&key.step).map(|step| &step.step.action) {
-            Some(Action::DockerJob(_)) => {
+            Some(Action::DockerJob(_) | Action::Script(_)) => {
                 let allowed = 1 + task.failures as usize;
                 if runs.len() > allowed {
                     return Err(format!(

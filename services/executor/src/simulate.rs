@@ -79,6 +79,7 @@ impl Scene<'_> {
             Work::Demo { message } => return steps::demo::perform(self.task, message.as_deref()).await,
             Work::DockerRun(_) => "docker-run",
             Work::DockerJob(_) => "docker-job",
+            Work::Script(_) => "script",
             Work::DockerPull(_) => "docker-pull",
             Work::Sql(_) => "sql",
             Work::Http(_) => "http",
@@ -94,6 +95,7 @@ impl Scene<'_> {
         let result = match &doorbell.order.work {
             Work::DockerRun(work) => docker_run::perform(self, work).await,
             Work::DockerJob(work) => docker_job::perform(self, work).await,
+            Work::Script(work) => docker_job::perform_script(self, work).await,
             Work::DockerPull(work) => self.pull(work).await,
             Work::Sql(work) => sql::perform(self, work).await,
             Work::Http(work) => http::perform(self, work).await,

@@ -7,6 +7,7 @@ mod docker_pull;
 pub mod docker_run;
 mod http;
 mod own;
+mod script;
 pub mod sql;
 pub mod wait;
 
@@ -70,6 +71,7 @@ async fn dispatch(task: &Task<'_>, work: &Work) -> Result<Outputs, Stop> {
     match work {
         Work::DockerRun(run) => docker_run::perform(task, run).await,
         Work::DockerJob(job) => docker_job::perform(task, job).await,
+        Work::Script(script) => script::perform(task, script).await,
         Work::DockerPull(pull) => docker_pull::perform(task, pull).await,
         Work::Sql(sql) => sql::perform(task, sql).await,
         Work::Http(call) => http::perform(task, call).await,

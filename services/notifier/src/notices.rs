@@ -62,6 +62,7 @@ fn not_a_notice(work: &Work) -> Failure {
     let kind = match work {
         Work::DockerRun(_) => "docker-run",
         Work::DockerJob(_) => "docker-job",
+        Work::Script(_) => "script",
         Work::DockerPull(_) => "docker-pull",
         Work::Sql(_) => "sql",
         Work::Http(_) => "http",

@@ -61,6 +61,27 @@ pub struct ImageRef {
 }
 
 impl ImageRef {
+    /// Reads `registry/repository@sha256:…`, with a tag before the `@` if there is one.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let wrong =
+            |why: &str| format!("`{text}` is no image by digest: {why}; write it as registry/repository@sha256:…");
+        let (name, digest) = text.split_once('@').ok_or_else(|| wrong("what a tag means can change"))?;
+        let digest = Digest::new(digest).map_err(|_| wrong("a digest is sha256: and 64 lower-case hex digits"))?;
+        let (registry, rest) = name.split_once('/').ok_or_else(|| wrong("it names no registry"))?;
+        if !registry.contains(['.', ':']) && registry != "localhost" {
+            return Err(wrong("it names no registry, such as docker.io or 127.0.0.1:5000"));
+        }
+        let (repository, tag) = match rest.rsplit_once(':') {
+            Some((repository, tag)) if !tag.contains('/') => (repository, tag),
+            _ => (rest, ""),
+        };
+        let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-/".contains(c);
+        if repository.is_empty() || !repository.chars().all(good) || repository.split('/').any(str::is_empty) {
+            return Err(wrong("its repository is none"));
+        }
+        Ok(Self { registry: registry.to_owned(), repository: repository.to_owned(), tag: tag.to_owned(), digest })
+    }
+
     /// The reference that pulls exactly this image: `registry/repository@digest`.
     pub fn pinned(&self) -> String {
         format!("{}/{}@{}", self.registry, self.repository, self.digest)
@@ -69,6 +90,37 @@ impl ImageRef {
 
 impl fmt::Display for ImageRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}:{}@{}", self.registry, self.repository, self.tag, self.digest)
+        let colon = if self.tag.is_empty() { "" } else { ":" };
+        write!(f, "{}/{}{colon}{}@{}", self.registry, self.repository, self.tag, self.digest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_by_digest_is_read() {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        for (name, parts) in [
+            ("127.0.0.1:5000/tools/sh", ("127.0.0.1:5000", "tools/sh", "")),
+            ("docker.io/library/alpine:3.20", ("docker.io", "library/alpine", "3.20")),
+            ("localhost/a", ("localhost", "a", "")),
+        ] {
+            let image = ImageRef::parse(&format!("{name}@{digest}")).unwrap();
+            assert_eq!((image.registry.as_str(), image.repository.as_str(), image.tag.as_str()), parts);
+            assert_eq!(image.to_string(), format!("{name}@{digest}"));
+        }
+        for (text, why) in [
+            ("ghcr.io/a:1".to_owned(), "what a tag means can change"),
+            ("ghcr.io/a@sha256:1".to_owned(), "64 lower-case hex digits"),
+            (format!("alpine@{digest}"), "names no registry"),
+            (format!("library/alpine@{digest}"), "names no registry"),
+            (format!("ghcr.io/A B@{digest}"), "repository is none"),
+            (format!("ghcr.io/@{digest}"), "repository is none"),
+        ] {
+            let told = ImageRef::parse(&text).unwrap_err();
+            assert!(told.contains(why), "{told}");
+        }
     }
 }

@@ -90,6 +90,8 @@ pub enum Work {
     DockerRun(RunContainer),
     /// Run a container to its end.
     DockerJob(RunJob),
+    /// Run a script in a container.
+    Script(RunScript),
     /// Have images ready.
     DockerPull(PullImages),
     /// Bring a database to the newest migration.
@@ -199,6 +201,28 @@ pub struct RunJob {
     /// How it is made beyond that.
     #[serde(flatten)]
     pub options: Box<ContainerOptions>,
+}
+
+/// See [`Work::Script`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunScript {
+    /// The image.
+    pub image: ImageRef,
+    /// How to pull it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<PullCredentials>,
+    /// The script.
+    pub run: String,
+    /// What runs it.
+    pub shell: String,
+    /// Environment variables.
+    pub env: IndexMap<String, String>,
+    /// Files to put into the container before it starts, by absolute path.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub files: IndexMap<String, PutFile>,
+    /// The folder in which it begins; the image's without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workdir: Option<String>,
 }
 
 /// See [`Work::DockerPull`].

@@ -92,7 +92,7 @@ fn list(texts: Option<&Vec<String>>, render: Render<'_>) -> Result<Option<Vec<St
     texts.map(|texts| texts.iter().map(|text| render(text)).collect()).transpose()
 }
 
-fn files(files: &IndexMap<String, File>, render: Render<'_>) -> Result<IndexMap<String, PutFile>, String> {
+pub(crate) fn files(files: &IndexMap<String, File>, render: Render<'_>) -> Result<IndexMap<String, PutFile>, String> {
     let file = |(path, file): (&String, &File)| {
         let mode = file.mode().ok_or_else(|| format!("the mode of file {path} is none"))?;
         Ok((path.clone(), PutFile { text: render(file.text())?, mode }))

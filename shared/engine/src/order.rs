@@ -1,6 +1,7 @@
 //! From a granted task to its order: every template rendered, every choice made.
 
 mod http;
+mod script;
 
 use std::collections::BTreeMap;
 
@@ -170,6 +171,7 @@ pub(crate) fn work(
             Work::DockerPull(PullImages { images: names.into_iter().map(image).collect::<Result<_, String>>()? })
         }
         Action::Sql(sql) => Work::Sql(RunSql { database: render(&sql.database)?, files: sql_source(sql, package)? }),
+        Action::Script(script) => Work::Script(script::rendered(script, package, render)?),
         Action::Http(call) => Work::Http(http::rendered(call, render)?),
         Action::Slack(slack) => Work::Slack(PostSlack { channel: render(&slack.channel)?, text: render(&slack.text)? }),
         Action::Wait(span) => Work::Wait { span: *span },
@@ -269,6 +271,7 @@ pub fn texts(step: &Step) -> Vec<&str> {
         Action::DockerRun(run) => texts.extend(containers::texts_of_run(run)),
         Action::DockerJob(job) => texts.extend(containers::texts(job)),
         Action::Sql(sql) => texts.push(&sql.database),
+        Action::Script(script) => texts.extend(script::texts(script)),
         Action::Http(call) => texts.extend(http::texts(call)),
         Action::Approval(approval) => {
             texts.extend(approval.instructions.as_deref());
@@ -286,6 +289,7 @@ pub fn packages(action: &Action) -> Vec<&PackageName> {
     match action {
         Action::DockerRun(run) => vec![&run.container.package],
         Action::DockerJob(run) => vec![&run.package],
+        Action::Script(script) => script.package.iter().collect(),
         Action::DockerPull(pull) => pull.packages.iter().collect(),
         Action::Sql(sql) => sql.package.iter().collect(),
         Action::Http(_)

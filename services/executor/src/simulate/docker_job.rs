@@ -1,12 +1,23 @@
-//! A simulated `docker-job`: a container that runs to its end, whoever looks on.
+//! A simulated `docker-job`, or `script`: a container that runs to its end, whoever looks on.
 
 use serde_json::json;
-use slipway_domain::order::{Outputs, RunJob};
+use slipway_domain::order::{Outputs, RunJob, RunScript};
 
 use super::Scene;
 use crate::task::{Stop, failed};
 
 pub(super) async fn perform(scene: &Scene<'_>, work: &RunJob) -> Result<Outputs, Stop> {
+    let texts = work.env.values().chain(work.command.iter().flatten()).chain(work.options.secret_texts());
+    run(scene, texts.chain(work.files.values().map(|file| &file.text))).await
+}
+
+/// What it would write for later steps is not known.
+pub(super) async fn perform_script(scene: &Scene<'_>, work: &RunScript) -> Result<Outputs, Stop> {
+    let texts = work.env.values().chain([&work.run, &work.shell]).chain(&work.workdir);
+    run(scene, texts.chain(work.files.values().map(|file| &file.text))).await
+}
+
+async fn run(scene: &Scene<'_>, texts: impl Iterator<Item = &String>) -> Result<Outputs, Stop> {
     let doorbell = scene.task.doorbell;
     let container = match scene.look().await? {
         Some(container) if doorbell.adopt && container.was_started() => {
@@ -20,8 +31,7 @@ pub(super) async fn perform(scene: &Scene<'_>, work: &RunJob) -> Result<Outputs,
             if doorbell.stop {
                 return Err(Stop::Cancelled);
             }
-            scene.fill(work.env.values().chain(work.command.iter().flatten()).chain(work.options.secret_texts()))?;
-            scene.fill(work.files.values().map(|file| &file.text))?;
+            scene.fill(texts)?;
             scene.bring_up().await?
         }
     };

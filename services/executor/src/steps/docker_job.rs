@@ -33,6 +33,16 @@ const LAST_WORDS_OF_CANCELLED: Duration = Duration::from_secs(1);
 
 /// Runs the job, or goes on with what an earlier holder left.
 pub async fn perform(task: &Task<'_>, work: &RunJob) -> Result<Outputs, Stop> {
+    Ok(outputs(&run(task, work).await?))
+}
+
+/// What is told of a container that ended well.
+pub fn outputs(ended: &Seen) -> Outputs {
+    Outputs::from([("exit_code".to_owned(), json!(0)), ("container_id".to_owned(), json!(ended.id))])
+}
+
+/// Runs a container, or goes on with the one that an earlier holder left; gives it when it has ended well.
+pub async fn run(task: &Task<'_>, work: &RunJob) -> Result<Seen, Stop> {
     let engine = task.engine()?;
     let identity = task.identity(Kind::Job);
     let mut filter = identity.place();
@@ -51,7 +61,7 @@ pub async fn perform(task: &Task<'_>, work: &RunJob) -> Result<Outputs, Stop> {
     match own::while_printing(task, &mut output, end).await {
         Ok(ended) => {
             output.drain(LAST_WORDS, |stream, line| task.print(stream, line)).await;
-            verdict(task, &ended?)
+            verdict(task, ended?)
         }
         Err(Stop::Cancelled) => {
             let result = cancel(task, &engine, &kept.id).await;
@@ -123,10 +133,10 @@ async fn until_end(engine: &Engine, id: &str) -> Result<Seen, Stop> {
 }
 
 /// Ends the container. One that had ended before counts as done.
-async fn cancel(task: &Task<'_>, engine: &Engine, id: &str) -> Result<Outputs, Stop> {
+async fn cancel(task: &Task<'_>, engine: &Engine, id: &str) -> Result<Seen, Stop> {
     let Some(seen) = engine.inspect(id).await? else { return Err(Stop::Cancelled) };
     if let Life::Ended(..) = seen.life {
-        return verdict(task, &seen);
+        return verdict(task, seen);
     }
     task.effect_regardless("stop the container, because the deployment was cancelled").await?;
     engine.stop(&seen, Some(GRACE_SECS)).await?;
@@ -134,12 +144,12 @@ async fn cancel(task: &Task<'_>, engine: &Engine, id: &str) -> Result<Outputs, S
 }
 
 /// What the container's end says.
-fn verdict(task: &Task<'_>, seen: &Seen) -> Result<Outputs, Stop> {
+fn verdict(task: &Task<'_>, seen: Seen) -> Result<Seen, Stop> {
     let Life::Ended(code, remark) = &seen.life else {
         return Err(failed(format!("container {} has not ended", short(&seen.id))));
     };
     if *code == 0 {
-        return Ok(Outputs::from([("exit_code".to_owned(), json!(code)), ("container_id".to_owned(), json!(seen.id))]));
+        return Ok(seen);
     }
     let remark = if remark.is_empty() { String::new() } else { format!(" ({remark})") };
     let meanwhile = match (task.back_at, seen.ended_at) {

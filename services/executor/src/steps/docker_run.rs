@@ -58,6 +58,8 @@ fn blueprint(task: &Task<'_>, work: &RunContainer) -> Result<Blueprint, Stop> {
         image: work.image.pinned(),
         env: steps::environment(task, &work.env)?,
         command: steps::command(task, work.command.as_ref())?,
+        entrypoint: None,
+        workdir: None,
         ports: work.ports.clone(),
         labels: labels(task, work),
         secrets: None,

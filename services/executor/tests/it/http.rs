@@ -242,12 +242,23 @@ async fn a_call_that_the_lost_holder_had_not_begun_is_made() -> Result<()> {
 
 #[tokio::test]
 async fn a_failed_attempt_is_made_again_by_retry_with_the_same_key() -> Result<()> {
-    let stage = Stage::start().await?;
+    let mut stage = Stage::start().await?;
     let server = Server::start(|n, _| answer(if n == 1 { 500 } else { 200 }, &[], "")).await?;
     let ask = call(&stage, json!({"url": server.url, "method": "POST"}));
     stage.fail(&ask).await?;
-    stage.succeed(&ask.again()).await?;
+    // The second attempt is lost before it calls: what the first one did has been told.
+    stage.executor.kill().await?;
+    stage.executor.set(failpoints::VARIABLE, Some("worker.claimed.after"));
+    stage.start_executor().await?;
+    let second = ask.again();
+    stage.ring(&second).await?;
+    stage.until_dead().await;
+    stage.executor.set(failpoints::VARIABLE, None);
+    stage.lose_executor(&second).await?;
+    stage.start_executor().await?;
+    stage.succeed(&second.adopted()).await?;
     let asked = server.asked();
+    assert_eq!(asked.len(), 2);
     assert_eq!(asked[0].header("idempotency-key"), asked[1].header("idempotency-key"));
     Ok(())
 }

@@ -10,6 +10,7 @@ mod options;
 mod pull;
 mod replace;
 mod run;
+mod script;
 mod server;
 mod sql;
 mod stage;

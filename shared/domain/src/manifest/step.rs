@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DockerJob, DockerPull, DockerRun, Http, Rolling, When};
+use super::{DockerJob, DockerPull, DockerRun, Http, Rolling, Script, When};
 use crate::{
     duration::Span,
     name::{PackageName, RoleName, StepName, TeamName},
@@ -42,6 +42,8 @@ pub enum Action {
     DockerRun(Box<DockerRun>),
     /// Run a container to its end.
     DockerJob(Box<DockerJob>),
+    /// Run a script in a container.
+    Script(Script),
     /// Have images ready.
     DockerPull(DockerPull),
     /// Migrate a database.
@@ -61,8 +63,8 @@ pub enum Action {
 }
 
 /// The step kinds, as written.
-pub const KINDS: [&str; 9] =
-    ["docker-run", "docker-job", "docker-pull", "sql", "http", "approval", "slack", "wait", "demo"];
+pub const KINDS: [&str; 10] =
+    ["docker-run", "docker-job", "script", "docker-pull", "sql", "http", "approval", "slack", "wait", "demo"];
 
 impl Action {
     /// The kind, as written.
@@ -70,6 +72,7 @@ impl Action {
         match self {
             Self::DockerRun(_) => "docker-run",
             Self::DockerJob(_) => "docker-job",
+            Self::Script(_) => "script",
             Self::DockerPull(_) => "docker-pull",
             Self::Sql(_) => "sql",
             Self::Http(_) => "http",
@@ -106,6 +109,8 @@ struct StepFields {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     docker_job: Option<Box<DockerJob>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    script: Option<Script>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     docker_pull: Option<DockerPull>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sql: Option<Sql>,
@@ -130,6 +135,7 @@ impl TryFrom<StepFields> for Step {
         let mut actions: Vec<Action> = [
             f.docker_run.map(Action::DockerRun),
             f.docker_job.map(Action::DockerJob),
+            f.script.map(Action::Script),
             f.docker_pull.map(Action::DockerPull),
             f.sql.map(Action::Sql),
             f.http.map(Action::Http),
@@ -184,6 +190,7 @@ impl From<Step> for StepFields {
             required: step.required,
             docker_run: None,
             docker_job: None,
+            script: None,
             docker_pull: None,
             sql: None,
             http: None,
@@ -196,6 +203,7 @@ impl From<Step> for StepFields {
         match step.action {
             Action::DockerRun(a) => fields.docker_run = Some(a),
             Action::DockerJob(a) => fields.docker_job = Some(a),
+            Action::Script(a) => fields.script = Some(a),
             Action::DockerPull(a) => fields.docker_pull = Some(a),
             Action::Sql(a) => fields.sql = Some(a),
             Action::Http(a) => fields.http = Some(a),

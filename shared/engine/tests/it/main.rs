@@ -19,6 +19,7 @@ mod ranges;
 mod retention;
 mod rolling;
 mod scoping;
+mod scripts;
 mod series;
 mod series_plans;
 mod sharing;

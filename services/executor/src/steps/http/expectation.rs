@@ -79,7 +79,10 @@ fn pointer(path: &str) -> String {
 /// written so.
 fn fits(wanted: &Value, seen: &Value) -> bool {
     match (wanted, seen) {
-        (Value::String(text), Value::Number(_) | Value::Bool(_)) => *text == seen.to_string(),
+        (Value::String(text), Value::Number(_) | Value::Bool(_)) => {
+            let written = seen.to_string();
+            *text == written
+        }
         (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
         (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| fits(a, b)),
         (Value::Object(a), Value::Object(b)) => {

@@ -58,7 +58,7 @@ pub(super) fn check(step: &Step, container: &Container, messages: &mut Vec<Strin
 }
 
 /// What files are put into has to be told from what they replace.
-fn check_files(files: &IndexMap<String, File>, messages: &mut Vec<String>) {
+pub(super) fn check_files(files: &IndexMap<String, File>, messages: &mut Vec<String>) {
     for (path, file) in files {
         let parts = || path.split('/').skip(1);
         if !path.starts_with('/') || parts().any(|part| matches!(part, "" | "." | "..")) {

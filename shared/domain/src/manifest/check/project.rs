@@ -1,6 +1,7 @@
 //! What a Project manifest can get wrong by itself.
 
 mod http;
+mod script;
 
 use std::collections::BTreeSet;
 
@@ -201,6 +202,11 @@ fn check_action(project: &Project, step: &Step, messages: &mut Vec<String>) {
         Action::DockerJob(job) => {
             container::check(step, job, messages);
             Some(&job.package)
+        }
+        Action::Script(script) => {
+            script::check(script, messages);
+            container::check_files(&script.files, messages);
+            script.package.as_ref()
         }
         Action::Sql(sql) => {
             check_sql(sql, messages);

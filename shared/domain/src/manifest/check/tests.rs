@@ -376,3 +376,46 @@ fn the_keys_of_a_call_fit_together() {
         "`insecure` is not offered: a certificate is always verified; name the file of the authority that signed it as `ca`",
     );
 }
+
+#[test]
+fn a_script_has_one_image_and_something_to_do() {
+    let script = |keys: &str, expected: &[&str]| {
+        let expected: Vec<String> = expected.iter().map(|e| format!("line 6: step `a`: {e}")).collect();
+        steps(
+            &format!("  - {{name: a, script: {{{keys}}}}}"),
+            &expected.iter().map(String::as_str).collect::<Vec<_>>(),
+        );
+    };
+    let pinned = format!("ghcr.io/tools/sh@sha256:{}", "0".repeat(64));
+    script("run: 'exit 0', package: web", &[]);
+    script(&format!("run: 'exit 0', image: '{pinned}', workdir: '#{{Folder}}'"), &[]);
+    script("run: 'exit 0'", &["`script` needs an image to run in: `package` or `image`"]);
+    script("run: x, package: wbe", &["there is no package `wbe` (did you mean `web`?); add it to `packages`"]);
+    script(
+        &format!(
+            "run: ' ', package: web, image: '{pinned}', shell: ' ', workdir: a, env: {{SLIPWAY_OUTPUT: x, A=B: y}}"
+        ),
+        &[
+            "`script` has both `package` and `image`: keep one",
+            "`script.run` is empty: write what is to be done",
+            "`script.shell` is empty: leave it out for /bin/sh",
+            "`script.workdir` is no whole path: begin it with `/`",
+            "`script.env`: `A=B` can not be the name of a variable",
+            "`script.env`: SLIPWAY_OUTPUT is set by Slipway: choose another name",
+        ],
+    );
+    script(
+        "run: x, image: 'ghcr.io/a:1', files: {/slipway/output: x, relative: y}",
+        &[
+            "`script.image`: `ghcr.io/a:1` is no image by digest: what a tag means can change; write it as \
+             registry/repository@sha256:…",
+            "`files`: `/slipway/output` lies where Slipway puts the script: choose another folder",
+            "`files`: `relative` is no path of a file: write all of it, such as /etc/shop/settings.json",
+        ],
+    );
+    steps(
+        "  - {name: a, script: {run: x, host: true}}",
+        &["line 6: a script runs in a container; `host` is not offered: give it an image with what it needs as \
+           `package` or `image`"],
+    );
+}

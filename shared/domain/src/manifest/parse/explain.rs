@@ -63,11 +63,18 @@ fn unknown_key<S: AsRef<str>>(key: &str, expected: &[S]) -> String {
 }
 
 /// Keys that people look for and that are not there: the key, one that tells where it would be, and what to do instead.
-const ABSENT: [(&str, &str, &str); 1] = [(
-    "insecure",
-    "follow-redirects",
-    "`insecure` is not offered: a certificate is always verified; name the file of the authority that signed it as `ca`",
-)];
+const ABSENT: [(&str, &str, &str); 2] = [
+    (
+        "insecure",
+        "follow-redirects",
+        "`insecure` is not offered: a certificate is always verified; name the file of the authority that signed it as `ca`",
+    ),
+    (
+        "host",
+        "shell",
+        "a script runs in a container; `host` is not offered: give it an image with what it needs as `package` or `image`",
+    ),
+];
 
 fn unknown_word<S: AsRef<str>>(word: &str, expected: &[S]) -> String {
     let expected: Vec<&str> = expected.iter().map(AsRef::as_ref).collect();
