@@ -103,6 +103,16 @@ async fn image(
             "the engine pulled {image} but does not list it under that digest; look at `docker images --digests`"
         ))
     })?;
+    if platform.is_none() {
+        let own = engine.facts().await?.platform;
+        if !pulled.is_for(&own) {
+            let image = &image.repository;
+            task.held.say(format!(
+                "{image} is for {}, and this engine is {own}: it runs only if the host emulates it",
+                pulled.platform
+            ));
+        }
+    }
     match platform.filter(|_| !fits(&pulled)) {
         None => Ok(pulled),
         Some(wanted) => {

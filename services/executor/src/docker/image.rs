@@ -149,6 +149,12 @@ fn pull_error(image: &ImageRef, error: DockerError) -> DockerError {
             doing,
             message: "the registry has no such image; it may have been deleted since the release was made".to_owned(),
         },
+        DockerError::Refused { message, .. } if message.contains("no matching manifest for") => DockerError::Refused {
+            doing,
+            message: format!(
+                "{message}; the image is not there for the platform of this engine, push it for that one too (docker buildx build --platform)"
+            ),
+        },
         DockerError::Refused { message, .. } => DockerError::Refused {
             message: format!(
                 "{message}; check that the Docker host reaches {} and the feed's credentials",
