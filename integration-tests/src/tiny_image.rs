@@ -12,21 +12,32 @@ const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
 /// Pushes an image without layers under a tag; each tag is an image of its own.
 pub async fn push(registry: &str, repository: &str, tag: &str) -> Result<()> {
-    push_layers(registry, repository, tag, Vec::new()).await
+    push_layers(registry, repository, tag, "amd64", Vec::new()).await
+}
+
+/// Pushes the image with busybox as one for another processor.
+pub async fn push_for(registry: &str, repository: &str, tag: &str, architecture: &str) -> Result<()> {
+    push_layers(registry, repository, tag, architecture, vec![busybox()?]).await
 }
 
 /// Pushes an image under a tag that has busybox, as `/bin/sh` too, and starts nothing by itself.
 pub async fn push_busybox(registry: &str, repository: &str, tag: &str) -> Result<()> {
-    push_layers(registry, repository, tag, vec![busybox()?]).await
+    push_layers(registry, repository, tag, "amd64", vec![busybox()?]).await
 }
 
-async fn push_layers(registry: &str, repository: &str, tag: &str, layers: Vec<Vec<u8>>) -> Result<()> {
+async fn push_layers(
+    registry: &str,
+    repository: &str,
+    tag: &str,
+    architecture: &str,
+    layers: Vec<Vec<u8>>,
+) -> Result<()> {
     let http = Client::builder().no_proxy().build()?;
     let base = format!("http://{registry}/v2/{repository}");
     // The layers are not compressed, so they are their own differences.
     let differences: Vec<String> = layers.iter().map(|layer| digest(layer)).collect();
     let config = serde_json::to_vec(&json!({
-        "architecture": "amd64", "os": "linux", "config": { "Env": ["PATH=/bin"], "Labels": { "tag": tag } },
+        "architecture": architecture, "os": "linux", "config": { "Env": ["PATH=/bin"], "Labels": { "tag": tag } },
         "rootfs": { "type": "layers", "diff_ids": differences },
     }))?;
     let mut described = Vec::new();

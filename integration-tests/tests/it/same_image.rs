@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use slipway_domain::{
-    api::{Accepted, DeploymentView, ReleaseView},
+    api::{Accepted, DeploymentSummary, DeploymentView, ReleaseView},
     event::Outcome,
     image::ImageRef,
 };
@@ -78,7 +78,28 @@ async fn a_release_keeps_its_image_through_three_environments_after_its_tag_was_
     ensure!(text.contains("was moved and is sha256:") && text.contains("for linux/amd64"), "{text}");
     let again: ReleaseView = stack.admin.get(&format!("/api/v1/projects/{project}/releases/1.2.0")).await?;
     assert_eq!(again.packages.values().next(), Some(image));
+    an_image_for_another_processor_is_told(&stack, &address).await?;
     let docker = containers::engine()?;
     containers::remove_all(&docker, format!("slipway.project={project}")).await?;
     machine::run("docker", &["rmi", &image.pinned()]).await.map(drop)
+}
+
+/// In a plan, and to who wonders why nothing runs.
+async fn an_image_for_another_processor_is_told(stack: &Stack, registry: &str) -> Result<()> {
+    let project = stack.name("shop");
+    tiny_image::push_for(registry, &format!("{project}/app"), "2.0.0", "s390x").await?;
+    let body = serde_json::json!({ "packages": { "app": "2.0.0" } });
+    stack.admin.post::<ReleaseView>(&format!("/api/v1/projects/{project}/releases"), &body).await?;
+    let (code, text) = stack.cli(&stack.admin, &["plan", &project, "2.0.0", "--to", "test"]).await?;
+    ensure!(code == 0 && text.contains("is for linux/s390x, and the engine of"), "{code}: {text}");
+    let deploy = ["deploy", &project, "2.0.0", "--to", "test", "--watch"];
+    // What is in it does run here, which nobody can know.
+    let (code, text) = stack.cli(&stack.admin, &deploy).await?;
+    ensure!(code == 0, "{code}: {text}");
+    let deployments: Vec<DeploymentSummary> =
+        stack.admin.get(&format!("/api/v1/deployments?project={project}")).await?;
+    let id = deployments[0].id.to_string();
+    let (_, text) = stack.cli(&stack.admin, &["deployment", "logs", &id]).await?;
+    ensure!(text.contains("it runs only if the host emulates it"), "{text}");
+    Ok(())
 }
