@@ -134,7 +134,10 @@ fn stray(target: &TargetName, found: &Found) -> Drift {
         version: found.release.clone(),
         container: found.name.clone(),
         kind: DriftKind::Stray,
-        detail: format!("{} of release {} runs, though it is not what was deployed last", found.name, found.release),
+        detail: format!(
+            "{} of release {} runs, though it is not what was deployed last, or its step is no more",
+            found.name, found.release
+        ),
     }
 }
 
@@ -220,7 +223,10 @@ mod tests {
             &[stray],
             &[
                 (DriftKind::Gone, "shop-web is not there any more"),
-                (DriftKind::Stray, "shop-web of release 0.9 runs, though it is not what was deployed last"),
+                (
+                    DriftKind::Stray,
+                    "shop-web of release 0.9 runs, though it is not what was deployed last, or its step is no more",
+                ),
             ],
         );
     }

@@ -11,7 +11,7 @@ use slipway_domain::{
     api::{Drift, DriftReport, TargetCheck, Unseen},
     id::DeploymentId,
     inspection::{self, Endpoint, EngineFacts, Errand, ErrandAnswer, Inspection, Place},
-    manifest::Target,
+    manifest::{Target, with_children},
     name::{EnvironmentName, ProjectName, TargetName},
     release::Request,
 };
@@ -21,7 +21,7 @@ use slipway_engine::{
 };
 use slipway_store::Standing;
 
-use crate::{app::App, problem::Problem};
+use crate::{app::App, problem::Problem, world::World};
 
 /// How long a look may take.
 const LOOK_WITHIN: Duration = Duration::from_secs(5);
@@ -164,7 +164,9 @@ async fn look(
         let quiet = standing_now == standing && busy_now == busy;
         (standing, busy) = (standing_now, busy_now);
         if quiet {
-            let expected: Vec<_> = standing.iter().filter_map(expected).collect();
+            let world = app.world().await?;
+            let expected: Vec<_> =
+                standing.iter().filter(|one| is_deployed(&world, one)).filter_map(expected).collect();
             let drift = drift::compare(target, &expected, &seen.containers, |place| busy.contains(place));
             return Ok((Ok(seen), drift));
         }
@@ -216,10 +218,19 @@ fn busy(app: &App, target: &TargetName) -> HashSet<Place> {
     })
 }
 
-/// The container that a task left running, as its outputs tell; none if it left none.
+/// Whether the project still has the step, so that its container is somebody's business.
+fn is_deployed(world: &World, standing: &Standing) -> bool {
+    let project = world.projects.get(&standing.project);
+    project.is_some_and(|project| with_children(&project.steps).any(|step| step.name == standing.step))
+}
+
+/// The container that a task left running, as its outputs tell; none if it left none, or one that is not started.
 fn expected(standing: &Standing) -> Option<Expected> {
     let outputs = &standing.view.outputs;
     let text = |key: &str| outputs.get(key).and_then(Value::as_str).map(str::to_owned);
+    if outputs.get("inspect").and_then(|inspect| inspect.pointer("/State/Status")?.as_str()) == Some("created") {
+        return None;
+    }
     Some(Expected {
         project: standing.project.clone(),
         environment: standing.environment.clone(),
