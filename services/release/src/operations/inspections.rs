@@ -192,9 +192,9 @@ pub async fn ask(app: &App, target: &TargetName, at: &Endpoint) -> Result<Result
     })
 }
 
-/// The ids of the containers that deployments left running on a target.
+/// The ids of the containers that deployments left on a target to stay, be it only to be started by somebody.
 pub async fn standing_containers(app: &App, target: &TargetName) -> Result<HashSet<String>, Problem> {
-    Ok(app.store.standing(target).await?.iter().filter_map(expected).map(|expected| expected.id).collect())
+    Ok(app.store.standing(target).await?.iter().filter_map(left).map(|(id, _)| id).collect())
 }
 
 /// The places on the target where a task is at work.
@@ -224,11 +224,17 @@ fn is_deployed(world: &World, standing: &Standing) -> bool {
     project.is_some_and(|project| with_children(&project.steps).any(|step| step.name == standing.step))
 }
 
-/// The container that a task left running, as its outputs tell; none if it left none, or one that is not started.
+/// Id and name of the container that a task left to stay, as its outputs tell. A job tells no name.
+fn left(standing: &Standing) -> Option<(String, String)> {
+    let text = |key: &str| standing.view.outputs.get(key).and_then(Value::as_str).map(str::to_owned);
+    Some((text("container_id")?, text("name")?))
+}
+
+/// The container that a task left running; none if it left none, or one that somebody else starts.
 fn expected(standing: &Standing) -> Option<Expected> {
-    let outputs = &standing.view.outputs;
-    let text = |key: &str| outputs.get(key).and_then(Value::as_str).map(str::to_owned);
-    if outputs.get("inspect").and_then(|inspect| inspect.pointer("/State/Status")?.as_str()) == Some("created") {
+    let (id, name) = left(standing)?;
+    let inspect = standing.view.outputs.get("inspect");
+    if inspect.and_then(|inspect| inspect.pointer("/State/Status")?.as_str()) == Some("created") {
         return None;
     }
     Some(Expected {
@@ -237,10 +243,9 @@ fn expected(standing: &Standing) -> Option<Expected> {
         step: standing.step.clone(),
         deployment: standing.deployment,
         version: standing.version.clone(),
-        id: text("container_id")?,
-        // A job tells no name.
-        name: text("name")?,
-        settings: outputs.get("inspect").map(inspection::settings).unwrap_or_default(),
+        id,
+        name,
+        settings: inspect.map(inspection::settings).unwrap_or_default(),
     })
 }
 
