@@ -9,7 +9,7 @@ mod exec;
 mod host;
 pub mod image;
 pub mod labels;
-mod network;
+pub mod network;
 pub mod output;
 mod remote;
 mod volume;
@@ -82,6 +82,7 @@ pub struct Engine {
     endpoint: Arc<str>,
     /// What ssh said last, if that is how it is reached.
     last_words: remote::LastWords,
+    networks: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// The engines that tasks have named so far.
@@ -105,7 +106,7 @@ impl Engines {
         }
         let last_words = remote::LastWords::default();
         let docker = self.connect(endpoint, tls, last_words.clone())?;
-        let engine = Engine { docker, endpoint: endpoint.into(), last_words };
+        let engine = Engine { docker, endpoint: endpoint.into(), last_words, networks: Arc::default() };
         known.insert(key, engine.clone());
         Ok(engine)
     }

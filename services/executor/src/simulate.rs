@@ -17,7 +17,7 @@ mod sql;
 use std::sync::Arc;
 
 use serde_json::json;
-use slipway_domain::order::{Doorbell, Outputs, PullImages, Work};
+use slipway_domain::order::{Doorbell, MakeNetwork, Outputs, PullImages, Work};
 use slipway_worker::{End, Held, Perform};
 
 use self::{
@@ -81,6 +81,7 @@ impl Scene<'_> {
             Work::DockerJob(_) => "docker-job",
             Work::Script(_) => "script",
             Work::DockerPull(_) => "docker-pull",
+            Work::DockerNetwork(_) => "docker-network",
             Work::Sql(_) => "sql",
             Work::Http(_) => "http",
             Work::Slack(_) | Work::Announce(_) => {
@@ -97,6 +98,7 @@ impl Scene<'_> {
             Work::DockerJob(work) => docker_job::perform(self, work).await,
             Work::Script(work) => docker_job::perform_script(self, work).await,
             Work::DockerPull(work) => self.pull(work).await,
+            Work::DockerNetwork(work) => self.network(work).await,
             Work::Sql(work) => sql::perform(self, work).await,
             Work::Http(work) => http::perform(self, work).await,
             Work::Wait { .. } | Work::Demo { .. } | Work::Slack(_) | Work::Announce(_) => Ok(Outputs::new()),
@@ -112,14 +114,29 @@ impl Scene<'_> {
         result
     }
 
-    /// Images that come to nothing but time.
-    async fn pull(&self, work: &PullImages) -> Result<Outputs, Stop> {
+    /// A step that comes to nothing but time, and fails when its turn to fail has come.
+    async fn pass(&self, failure: &str) -> Result<(), Stop> {
         let by = self.by();
         let part = self.script.part(by.deployment, &by.task, by.attempt);
         self.task.interruptible(tokio::time::sleep(part.lasts)).await?;
-        if part.fails {
-            return Err(failed("simulated failure: the registry does not answer"));
-        }
+        if part.fails { Err(failed(format!("simulated failure: {failure}"))) } else { Ok(()) }
+    }
+
+    /// A network that was there already.
+    async fn network(&self, work: &MakeNetwork) -> Result<Outputs, Stop> {
+        self.pass("the network is there already and is another").await?;
+        Ok(Outputs::from([
+            ("network_id".to_owned(), json!(work.name)),
+            ("name".to_owned(), json!(work.name)),
+            ("created".to_owned(), json!(false)),
+            ("subnet".to_owned(), json!(work.subnet)),
+            ("gateway".to_owned(), json!(work.gateway)),
+        ]))
+    }
+
+    /// Images that are there.
+    async fn pull(&self, work: &PullImages) -> Result<Outputs, Stop> {
+        self.pass("the registry does not answer").await?;
         let names: Vec<_> = work.images.keys().collect();
         Ok(Outputs::from([("pulled".to_owned(), json!(names)), ("already".to_owned(), json!([]))]))
     }

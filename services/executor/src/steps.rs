@@ -3,6 +3,7 @@
 mod away;
 pub mod demo;
 pub mod docker_job;
+mod docker_network;
 mod docker_pull;
 pub mod docker_run;
 mod http;
@@ -72,6 +73,7 @@ async fn dispatch(task: &Task<'_>, work: &Work) -> Result<Outputs, Stop> {
         Work::DockerRun(run) => docker_run::perform(task, run).await,
         Work::DockerJob(job) => docker_job::perform(task, job).await,
         Work::Script(script) => script::perform(task, script).await,
+        Work::DockerNetwork(network) => docker_network::perform(task, network).await,
         Work::DockerPull(pull) => docker_pull::perform(task, pull).await,
         Work::Sql(sql) => sql::perform(task, sql).await,
         Work::Http(call) => http::perform(task, call).await,

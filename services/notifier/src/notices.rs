@@ -63,6 +63,7 @@ fn not_a_notice(work: &Work) -> Failure {
         Work::DockerRun(_) => "docker-run",
         Work::DockerJob(_) => "docker-job",
         Work::Script(_) => "script",
+        Work::DockerNetwork(_) => "docker-network",
         Work::DockerPull(_) => "docker-pull",
         Work::Sql(_) => "sql",
         Work::Http(_) => "http",

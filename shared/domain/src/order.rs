@@ -1,6 +1,7 @@
 //! Orders: what a doorbell carries. An order is complete, so its holder has nothing to decide.
 
 mod container;
+mod network;
 
 use std::collections::BTreeMap;
 
@@ -18,6 +19,7 @@ use crate::{
 };
 
 pub use container::*;
+pub use network::*;
 
 /// Values that a task gives to later steps, by name.
 pub type Outputs = BTreeMap<String, serde_json::Value>;
@@ -94,6 +96,8 @@ pub enum Work {
     Script(RunScript),
     /// Have images ready.
     DockerPull(PullImages),
+    /// Have a network.
+    DockerNetwork(MakeNetwork),
     /// Bring a database to the newest migration.
     Sql(RunSql),
     /// Call something over HTTP.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use slipway_domain::{
     manifest::{Action, Container, DockerRun, File, Health, PassVariables, Proxy, Render, Step, Switch},
     name::TargetName,
-    order::{ContainerOptions, PutFile, RunContainer, RunJob},
+    order::{ContainerOptions, JoinNetwork, PutFile, RunContainer, RunJob},
     plan::{Plan, Runs},
     release::{Package, Request, TargetSnapshot},
     secret,
@@ -214,30 +214,24 @@ pub fn problems(request: &Request, plan: &Plan) -> Vec<String> {
     let mut problems = Vec::new();
     let mut addresses = BTreeMap::new();
     for planned in &plan.steps {
-        let (Some(container), Runs::On(targets)) = (container(&planned.step.action), &planned.runs) else { continue };
-        if container.pass_variables.is_none() && container.option_texts().is_empty() {
-            continue;
-        }
-        for target in targets {
+        let Runs::On(targets) = &planned.runs else { continue };
+        for target in targets.iter().filter(|_| may_be_wrong(&planned.step.action)) {
             let snapshot = snapshots.get(target).copied();
             let me = format!("step `{}` on `{target}`", planned.name());
-            match on_target(request, &planned.step, container, target, snapshot) {
-                Err(found) => problems.extend(found.into_iter().map(|problem| format!("{me}: {problem}"))),
-                // One that runs once, and one after another, does not stand in its own way.
-                Ok(_) if !matches!(planned.step.action, Action::DockerRun(_)) => {}
-                Ok(options) => {
-                    let engine = snapshot.map_or_else(|| target.to_string(), |target| target.docker.clone());
-                    for (network, ip) in
-                        options.networks.iter().filter_map(|(name, join)| Some((name, join.ipv4.as_ref()?)))
-                    {
-                        let key = (engine.clone(), network.clone(), ip.clone());
-                        if let Some(other) = addresses.insert(key, me.clone()) {
-                            problems.push(format!(
-                                "{other} and {me} both want address {ip} of network {network} of the Docker engine \
-                                 {engine}; give one another address, for instance with a variable scoped to the target"
-                            ));
-                        }
-                    }
+            let networks = match on_target(request, &planned.step, target, snapshot) {
+                Ok(networks) => networks,
+                Err(found) => {
+                    problems.extend(found.into_iter().map(|problem| format!("{me}: {problem}")));
+                    continue;
+                }
+            };
+            let engine = snapshot.map_or_else(|| target.to_string(), |target| target.docker.clone());
+            for (network, ip) in networks.into_iter().filter_map(|(name, join)| Some((name, join.ipv4?))) {
+                if let Some(other) = addresses.insert((engine.clone(), network.clone(), ip.clone()), me.clone()) {
+                    problems.push(format!(
+                        "{other} and {me} both want address {ip} of network {network} of the Docker engine {engine}; \
+                         give one another address, for instance with a variable scoped to the target"
+                    ));
                 }
             }
         }
@@ -245,24 +239,35 @@ pub fn problems(request: &Request, plan: &Plan) -> Vec<String> {
     problems
 }
 
+/// Whether an action has more than was looked at when its manifest was applied.
+fn may_be_wrong(action: &Action) -> bool {
+    match container(action) {
+        Some(container) => !container.pass_variables.is_none() || !container.option_texts().is_empty(),
+        None => matches!(action, Action::DockerNetwork(_)),
+    }
+}
+
+/// What is wrong with a step on a target; if nothing is, the networks on which its container stays.
 fn on_target(
     request: &Request,
     step: &Step,
-    container: &Container,
     target: &TargetName,
     snapshot: Option<&TargetSnapshot>,
-) -> Result<ContainerOptions, Vec<String>> {
+) -> Result<IndexMap<String, JoinNetwork>, Vec<String>> {
     let roles = snapshot.map_or(&[] as &[_], |target| target.roles.as_slice());
     let place = Place::of(request, step, target, roles);
     let renderer = Renderer::new(request, place, "succeeded", Value::Object(Map::new()));
     // What is wrong with a text by itself is told by others.
     let render = |text: &str| renderer.render(text).map_err(|_| String::new());
+    if let Action::DockerNetwork(network) = &step.action {
+        return network.order(&render).map(|_| IndexMap::new());
+    }
+    let Some(container) = container(&step.action) else { return Ok(IndexMap::new()) };
     let passed = passed(container.pass_variables, &renderer, &render).err().filter(|problem| !problem.is_empty());
-    let options = container.options(&render);
-    match (options, passed) {
-        (Ok(options), None) => Ok(options),
-        // Nothing is wrong with it as far as is known.
-        (Err(problems), None) if problems.is_empty() => Ok(ContainerOptions::default()),
+    match (container.options(&render), passed) {
+        // Jobs come one after another, and what ended has no address any more.
+        (Ok(_), None) if !matches!(step.action, Action::DockerRun(_)) => Ok(IndexMap::new()),
+        (Ok(options), None) => Ok(options.networks),
         (options, passed) => Err(options.err().into_iter().flatten().chain(passed).collect()),
     }
 }

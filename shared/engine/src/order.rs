@@ -170,6 +170,9 @@ pub(crate) fn work(
             };
             Work::DockerPull(PullImages { images: names.into_iter().map(image).collect::<Result<_, String>>()? })
         }
+        Action::DockerNetwork(network) => {
+            Work::DockerNetwork(network.order(render).map_err(|problems| problems.join("; "))?)
+        }
         Action::Sql(sql) => Work::Sql(RunSql { database: render(&sql.database)?, files: sql_source(sql, package)? }),
         Action::Script(script) => Work::Script(script::rendered(script, package, render)?),
         Action::Http(call) => Work::Http(http::rendered(call, render)?),
@@ -270,6 +273,7 @@ pub fn texts(step: &Step) -> Vec<&str> {
     match &step.action {
         Action::DockerRun(run) => texts.extend(containers::texts_of_run(run)),
         Action::DockerJob(job) => texts.extend(containers::texts(job)),
+        Action::DockerNetwork(network) => texts.extend(network.texts()),
         Action::Sql(sql) => texts.push(&sql.database),
         Action::Script(script) => texts.extend(script::texts(script)),
         Action::Http(call) => texts.extend(http::texts(call)),
@@ -293,6 +297,7 @@ pub fn packages(action: &Action) -> Vec<&PackageName> {
         Action::DockerPull(pull) => pull.packages.iter().collect(),
         Action::Sql(sql) => sql.package.iter().collect(),
         Action::Http(_)
+        | Action::DockerNetwork(_)
         | Action::Approval(_)
         | Action::Slack(_)
         | Action::Wait(_)

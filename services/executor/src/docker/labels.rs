@@ -19,6 +19,8 @@ pub enum Kind {
     Job,
     /// One that never starts; files are taken out of it.
     Files,
+    /// No container but a network.
+    Network,
 }
 
 impl Kind {
@@ -27,6 +29,7 @@ impl Kind {
             Self::Run => "run",
             Self::Job => "job",
             Self::Files => "files",
+            Self::Network => "network",
         }
     }
 }

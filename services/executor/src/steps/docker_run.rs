@@ -58,8 +58,6 @@ fn blueprint(task: &Task<'_>, work: &RunContainer) -> Result<Blueprint, Stop> {
         image: work.image.pinned(),
         env: steps::environment(task, &work.env)?,
         command: steps::command(task, work.command.as_ref())?,
-        entrypoint: None,
-        workdir: None,
         ports: work.ports.clone(),
         labels: labels(task, work),
         secrets: None,
@@ -116,6 +114,36 @@ fn check_name(name: &str) -> Result<(), Stop> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_spec_knows_every_option_and_is_what_it_was_where_there_is_none() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        let image = json!({ "registry": "r", "repository": "web", "tag": "1", "digest": digest });
+        let work = |more: serde_json::Value| -> RunContainer {
+            let mut order = json!({ "image": image, "name": "web", "env": {}, "ports": [] });
+            order.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            serde_json::from_value(order).unwrap()
+        };
+        let none = spec(&work(json!({})));
+        let before = json!({ "image": digest, "name": "web", "env": {}, "ports": [], "command": null });
+        assert_eq!(none, labels::spec(&before), "containers from before there were options are known again");
+        let others = [
+            json!({ "memory": 1 << 30 }),
+            json!({ "memory": 1 << 29 }),
+            json!({ "networks": { "shop": {} } }),
+            json!({ "labels": { "a": "b" } }),
+            json!({ "restart": "no" }),
+            json!({ "create-only": true }),
+            json!({ "health": { "healthcheck": { "command": ["a"] } } }),
+        ];
+        let mut specs: Vec<String> = others.into_iter().map(|more| spec(&work(more))).collect();
+        specs.push(none.clone());
+        let count = specs.len();
+        specs.sort();
+        specs.dedup();
+        assert_eq!(specs.len(), count);
+        assert_eq!(spec(&work(json!({ "health": { "within": "9s" } }))), none, "what proves it good is none of it");
+    }
 
     #[test]
     fn a_name_follows_dockers_rule() {

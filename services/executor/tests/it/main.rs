@@ -6,6 +6,7 @@ mod files;
 mod http;
 mod images;
 mod job;
+mod network;
 mod options;
 mod pull;
 mod replace;

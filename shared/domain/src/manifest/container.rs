@@ -15,7 +15,6 @@ use serde::{Deserialize, Serialize};
 pub use file::*;
 pub use health::*;
 pub use options::*;
-pub use resolve::Render;
 pub use switch::*;
 
 use crate::{duration::Span, name::PackageName};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DockerJob, DockerPull, DockerRun, Http, Rolling, Script, When};
+use super::{DockerJob, DockerNetwork, DockerPull, DockerRun, Http, Rolling, Script, When};
 use crate::{
     duration::Span,
     name::{PackageName, RoleName, StepName, TeamName},
@@ -46,6 +46,8 @@ pub enum Action {
     Script(Script),
     /// Have images ready.
     DockerPull(DockerPull),
+    /// Have a network ready.
+    DockerNetwork(DockerNetwork),
     /// Migrate a database.
     Sql(Sql),
     /// Call something over HTTP.
@@ -63,8 +65,19 @@ pub enum Action {
 }
 
 /// The step kinds, as written.
-pub const KINDS: [&str; 10] =
-    ["docker-run", "docker-job", "script", "docker-pull", "sql", "http", "approval", "slack", "wait", "demo"];
+pub const KINDS: [&str; 11] = [
+    "docker-run",
+    "docker-job",
+    "script",
+    "docker-pull",
+    "docker-network",
+    "sql",
+    "http",
+    "approval",
+    "slack",
+    "wait",
+    "demo",
+];
 
 impl Action {
     /// The kind, as written.
@@ -74,6 +87,7 @@ impl Action {
             Self::DockerJob(_) => "docker-job",
             Self::Script(_) => "script",
             Self::DockerPull(_) => "docker-pull",
+            Self::DockerNetwork(_) => "docker-network",
             Self::Sql(_) => "sql",
             Self::Http(_) => "http",
             Self::Approval(_) => "approval",
@@ -113,6 +127,8 @@ struct StepFields {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     docker_pull: Option<DockerPull>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    docker_network: Option<DockerNetwork>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     sql: Option<Sql>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     http: Option<Http>,
@@ -137,6 +153,7 @@ impl TryFrom<StepFields> for Step {
             f.docker_job.map(Action::DockerJob),
             f.script.map(Action::Script),
             f.docker_pull.map(Action::DockerPull),
+            f.docker_network.map(Action::DockerNetwork),
             f.sql.map(Action::Sql),
             f.http.map(Action::Http),
             f.approval.map(Action::Approval),
@@ -192,6 +209,7 @@ impl From<Step> for StepFields {
             docker_job: None,
             script: None,
             docker_pull: None,
+            docker_network: None,
             sql: None,
             http: None,
             approval: None,
@@ -205,6 +223,7 @@ impl From<Step> for StepFields {
             Action::DockerJob(a) => fields.docker_job = Some(a),
             Action::Script(a) => fields.script = Some(a),
             Action::DockerPull(a) => fields.docker_pull = Some(a),
+            Action::DockerNetwork(a) => fields.docker_network = Some(a),
             Action::Sql(a) => fields.sql = Some(a),
             Action::Http(a) => fields.http = Some(a),
             Action::Approval(a) => fields.approval = Some(a),

@@ -176,3 +176,28 @@ fn a_preview_tells_options_as_they_are_written() {
     let differences: Vec<_> = task.differences.iter().map(|d| d.what.as_str()).collect();
     assert_eq!(differences, ["memory"]);
 }
+
+#[test]
+fn the_order_of_a_network_is_complete_and_mistakes_are_told_when_planning() {
+    let body = |options: &str| {
+        format!(
+            "steps:\n  - {{name: net, targets: {{role: web}}, docker-network: {{name: '#{{Project}}-net', {options}}}}}\n\
+             variables:\n  - {{name: Subnet, value: 10.5.0.0/16}}\n"
+        )
+    };
+    let (mut world, id) = World::with(request("x", &body("subnet: '#{Subnet}', internal: true"), targets(1, 1)));
+    assert_eq!(world.due(id), ["net@web-01"]);
+    let key = TaskKey::new("net".parse().unwrap(), "web-01".parse().unwrap());
+    let work = slipway_engine::order::doorbell(&world.state, id, &key).unwrap().unwrap().order.work;
+    let expected = serde_json::json!({
+        "kind": "docker-network", "name": "shop-net", "driver": "bridge", "subnet": "10.5.0.0/16", "internal": true,
+    });
+    assert_eq!(serde_json::to_value(&work).unwrap(), expected);
+
+    let found = compile(&request("x", &body("subnet: 'x#{Subnet}'"), targets(1, 1))).unwrap_err();
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(
+        found[0].contains("step `net` on `web-01`: `subnet`: `x10.5.0.0/16` is no range of addresses"),
+        "{found:#?}"
+    );
+}

@@ -10,10 +10,10 @@ use crate::{
 /// Fails if the engine lacks a network, or the container whose network is to be shared.
 pub(super) async fn check(engine: &Engine, options: &ContainerOptions) -> Result<(), Stop> {
     for name in options.networks.keys() {
-        if !engine.has_network(name).await? {
+        if engine.network(name).await?.is_none() {
             return Err(failed(format!(
                 "the Docker engine has no network `{name}`, which the container shall join; make it there first, with \
-                 `docker network create {name}`"
+                 a `docker-network` step that this one needs, or `docker network create {name}`"
             )));
         }
     }

@@ -47,8 +47,7 @@ fn check_switch(run: &DockerRun, messages: &mut Vec<String>) {
 /// Any container.
 pub(super) fn check(step: &Step, container: &Container, messages: &mut Vec<String>) {
     check_files(&container.files, messages);
-    let known = |text: &str| if text.contains("#{") { Err(String::new()) } else { Ok(text.to_owned()) };
-    messages.extend(container.options(&known).err().unwrap_or_default());
+    messages.extend(container.options(&literal).err().unwrap_or_default());
     let timeout = step.timeout.unwrap_or(DEFAULT_TIMEOUT);
     if let Some(grace) = container.stop_grace.filter(|grace| *grace >= timeout) {
         messages.push(format!(
@@ -78,6 +77,11 @@ pub(super) fn check_files(files: &IndexMap<String, File>, messages: &mut Vec<Str
 fn is_file_name(name: &str) -> bool {
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     !matches!(name, "" | "." | "..") && name.chars().all(good)
+}
+
+/// A text that says itself what it is; what a template comes to is told when planning.
+pub(super) fn literal(text: &str) -> Result<String, String> {
+    if text.contains("#{") { Err(String::new()) } else { Ok(text.to_owned()) }
 }
 
 fn check_health(run: &DockerRun, messages: &mut Vec<String>) {

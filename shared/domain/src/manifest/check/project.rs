@@ -223,6 +223,10 @@ fn check_action(project: &Project, step: &Step, messages: &mut Vec<String>) {
             }
             None
         }
+        Action::DockerNetwork(network) => {
+            messages.extend(network.order(&container::literal).err().unwrap_or_default());
+            None
+        }
         Action::Approval(approval) => {
             if approval.votes == 0 {
                 messages.push("`approval.votes` is 0: write 1 or more".to_owned());

@@ -127,6 +127,23 @@ pub fn ip(text: &str) -> Result<String, String> {
     }
 }
 
+/// Addresses: `10.5.0.0/16`.
+pub fn subnet(text: &str) -> Result<String, String> {
+    let good = text.split_once('/').is_some_and(|(ip, bits)| {
+        let bits = bits.parse::<u8>().ok();
+        match ip.parse::<std::net::IpAddr>() {
+            Ok(std::net::IpAddr::V4(_)) => bits.is_some_and(|bits| bits <= 32),
+            Ok(std::net::IpAddr::V6(_)) => bits.is_some_and(|bits| bits <= 128),
+            Err(_) => false,
+        }
+    });
+    if good {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("`{text}` is no range of addresses: write it like 10.5.0.0/16"))
+    }
+}
+
 /// An IPv4 address.
 pub fn ipv4(text: &str) -> Result<String, String> {
     match text.parse::<std::net::Ipv4Addr>() {
@@ -351,6 +368,7 @@ mod tests {
         assert!(platform("linux/arm/v7").is_ok() && platform("linux").is_err() && platform("linux/").is_err());
         assert!(network_mode("container:web-1").is_ok() && network_mode("shop").unwrap_err().contains("`networks`"));
         assert!(host_name("web-1").is_ok() && host_name("a b").is_err() && host_name("").is_err());
+        assert!(subnet("10.5.0.0/16").is_ok() && subnet("10.5.0.0").is_err() && subnet("10.5.0.0/33").is_err());
         assert!(ip("1.2.3.4").is_ok() && ip("::1").is_ok() && ipv4("::1").is_err());
     }
 }

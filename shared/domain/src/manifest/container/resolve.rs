@@ -4,21 +4,15 @@ use indexmap::IndexMap;
 
 use super::{Container, Networks, Scalar, Volume, VolumeOptions, read};
 use crate::{
+    manifest::reader::{Reader, Render, not_empty},
     order::{ContainerOptions, JoinNetwork, LogTo, MountTmpfs},
-    secret,
 };
-
-/// What labels of Slipway begin with.
-pub const OWN_LABELS: &str = "slipway.";
-
-/// Makes a template's text.
-pub type Render<'a> = &'a dyn Fn(&str) -> Result<String, String>;
 
 impl Container {
     /// Its options with their texts as `render` makes them. Errs with every mistake; a text that `render` errs
     /// about without words is taken for unknown, and so is what it is in.
     pub fn options(&self, render: Render<'_>) -> Result<ContainerOptions, Vec<String>> {
-        let mut reader = Reader { render, problems: Vec::new() };
+        let mut reader = Reader::new(render);
         let options = reader.options(self);
         reader.contradictions(self, &options);
         if reader.problems.is_empty() { Ok(options) } else { Err(reader.problems) }
@@ -43,11 +37,6 @@ impl Container {
         texts.extend(self.tmpfs.keys().map(String::as_str));
         texts
     }
-}
-
-struct Reader<'a> {
-    render: Render<'a>,
-    problems: Vec<String>,
 }
 
 impl Reader<'_> {
@@ -85,61 +74,6 @@ impl Reader<'_> {
             }),
             platform: self.text("platform", &c.platform, read::platform),
         }
-    }
-
-    /// A text that may be made of secrets.
-    fn secret(&mut self, key: &str, text: &str) -> Option<String> {
-        (self.render)(text).map_err(|problem| self.say(key, &problem)).ok()
-    }
-
-    /// A text that is read, or shown by Docker to everybody, so that no secret may be in it.
-    fn read<T>(&mut self, key: &str, text: &str, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
-        let text = self.secret(key, text)?;
-        if secret::has_marker_chars(&text) {
-            self.say(key, "a secret can not be part of it: Docker and `slipway plan` show it to everybody");
-            return None;
-        }
-        read(&text).map_err(|problem| self.say(key, &problem)).ok()
-    }
-
-    fn say(&mut self, key: &str, problem: &str) {
-        if !problem.is_empty() {
-            self.problems.push(format!("`{key}`: {problem}"));
-        }
-    }
-
-    fn one<T>(&mut self, key: &str, text: &Option<Scalar>, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
-        text.as_ref().and_then(|text| self.read(key, &text.0, read))
-    }
-
-    fn text<T>(&mut self, key: &str, text: &Option<String>, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
-        text.as_ref().and_then(|text| self.read(key, text, read))
-    }
-
-    fn list<T>(&mut self, key: &str, texts: &[String], read: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
-        texts.iter().filter_map(|text| self.read(key, text, &read)).collect()
-    }
-
-    fn words(&mut self, key: &str, texts: &[String]) -> Vec<String> {
-        texts.iter().filter_map(|text| self.secret(key, text)).collect()
-    }
-
-    fn values(&mut self, key: &str, texts: &IndexMap<String, Scalar>) -> IndexMap<String, String> {
-        texts.iter().filter_map(|(name, text)| Some((name.clone(), self.secret(key, &text.0)?))).collect()
-    }
-
-    fn labels(&mut self, labels: &IndexMap<String, Scalar>) -> IndexMap<String, String> {
-        for name in labels.keys() {
-            if name.starts_with(OWN_LABELS) {
-                self.say(
-                    "labels",
-                    &format!("`{name}`: labels that begin with `{OWN_LABELS}` are Slipway's: choose another name"),
-                );
-            } else if name.is_empty() {
-                self.say("labels", "a label has no name");
-            }
-        }
-        self.values("labels", labels)
     }
 
     fn networks(&mut self, networks: Option<&Networks>) -> IndexMap<String, JoinNetwork> {
@@ -262,8 +196,4 @@ impl Reader<'_> {
             );
         }
     }
-}
-
-fn not_empty(text: &str) -> Result<String, String> {
-    if text.trim().is_empty() { Err("it is empty".to_owned()) } else { Ok(text.to_owned()) }
 }

@@ -82,7 +82,7 @@ fn unknown_words_are_told_with_line_and_the_nearest_known_one() {
     check(
         "kind: Project\nname: shop\nlifecycle: standard\nsteps:\n  - name: web\n    docker-rum: {package: web}\n",
         &["line 6: unknown key `docker-rum` (did you mean `docker-run`?); known here: name, needs, targets, rolling, \
-           retry, timeout, when, required, docker-run, docker-job, script, docker-pull, sql, http, approval, slack, wait, demo, steps"],
+           retry, timeout, when, required, docker-run, docker-job, script, docker-pull, docker-network, sql, http, approval, slack, wait, demo, steps"],
     );
 }
 
@@ -186,7 +186,7 @@ fn values_of_the_wrong_form_are_told_with_line_and_form() {
     check(
         "kind: Project\nname: a\nlifecycle: l\nsteps:\n  - name: ok\n    wait: 1s\n  - name: nothing\n    needs: [ok]\n",
         &[
-            "line 7: step `nothing` does nothing: give it one of docker-run, docker-job, script, docker-pull, sql, http, approval, slack, wait, demo, or `steps`",
+            "line 7: step `nothing` does nothing: give it one of docker-run, docker-job, script, docker-pull, docker-network, sql, http, approval, slack, wait, demo, or `steps`",
         ],
     );
     check(

@@ -248,3 +248,23 @@ fn keys_and_words_that_are_not_known_are_told_with_their_line() {
         assert_eq!(problems[0].line, Some(9));
     }
 }
+
+#[test]
+fn a_network_has_a_name_of_its_own_and_addresses_that_belong_together() {
+    let network = |options: &str| format!("  - {{name: a, docker-network: {{{options}}}}}");
+    steps(&network("name: shop, subnet: 10.5.0.0/16, ip-range: 10.5.1.0/24, gateway: 10.5.0.1, labels: {a: 1}"), &[]);
+    steps(&network("name: \"#{N}\", subnet: \"#{S}\", gateway: 10.5.0.1"), &[]);
+    steps(
+        &network("name: host, subnet: 10.5.0.0, labels: {slipway.kind: x}"),
+        &[
+            "line 6: step `a`: `name`: `host` is a network of Docker's own: choose another name",
+            "line 6: step `a`: `subnet`: `10.5.0.0` is no range of addresses: write it like 10.5.0.0/16",
+            "line 6: step `a`: `labels`: `slipway.kind`: labels that begin with `slipway.` are Slipway's: choose another \
+             name",
+        ],
+    );
+    steps(
+        &network("name: shop, gateway: 10.5.0.1"),
+        &["line 6: step `a`: `gateway`: it lies in the `subnet`: say which that is"],
+    );
+}
