@@ -10,6 +10,7 @@ use slipway_domain::{
 use slipway_integration_tests::{failpoints, machine, ports, process::Process, wait};
 
 use crate::{
+    run::container,
     server::{Asked, Server},
     stage::{Ask, Stage},
 };
@@ -181,6 +182,17 @@ async fn a_probe_asks_until_the_answer_is_good_and_not_for_ever() -> Result<()> 
     let failure = stage.fail(&never).await?;
     assert!(failure.message.starts_with("not as expected within 300ms, asked "), "{}", failure.message);
     assert!(failure.message.contains("connection refused"), "{}", failure.message);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_probe_asks_the_container_of_an_earlier_step() -> Result<()> {
+    let stage = Stage::start().await?;
+    let image = stage.page("web", "hello", true).await?;
+    let web = stage.succeed(&stage.ask("web", Work::DockerRun(container(image, None)))).await?;
+    let url = format!("http://127.0.0.1:{}/healthz", web["ports"]["80"]);
+    let outputs = stage.succeed(&call(&stage, json!({"url": url, "expect": {"body-contains": "ok"}}))).await?;
+    assert_eq!(outputs["status"], 200);
     Ok(())
 }
 

@@ -13,6 +13,7 @@ mod replace;
 mod run;
 mod script;
 mod server;
+mod simulated;
 mod sql;
 mod stage;
 mod survive;
