@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{machine, process::Process, settings, wait};
+use crate::{host, machine, process::Process, settings, wait};
 
 /// Whether the engine's containers go on without it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,14 +57,7 @@ impl Engine {
         }
         registry.start()?;
         let network = network_of(&registry)?;
-        let ours = std::fs::read_link("/proc/self/ns/net")?;
-        wait::until("the engine has a network of its own", || async {
-            match std::fs::read_link(&network) {
-                Ok(its) if its != ours => Ok(()),
-                other => Err(format!("{other:?}")),
-            }
-        })
-        .await;
+        host::own_network(registry.id().context("the registry runs")?).await?;
         let inside = format!("--net={}", network.display());
         let daemon = Process::new(&name, "nsenter".into(), folder).arg(inside).arg("dockerd");
         let mut engine = Self { run, data, registry, daemon };

@@ -25,7 +25,7 @@ pub struct Host {
     pub engine: Engine,
     /// Its address.
     pub address: String,
-    link: String,
+    _wire: Wire,
     sshd: Option<Process>,
 }
 
@@ -34,17 +34,8 @@ impl Host {
     /// certificate of the proof's authority.
     pub async fn start(folder: &Path, registry: &Path, proof: &Proof) -> Result<Self> {
         let mut engine = Engine::prepare(folder, registry).await?;
-        let (link, n) = link(engine.network_holder()?).await?;
-        let (here, address) = (format!("10.203.{n}.1"), format!("10.203.{n}.2"));
-        for command in [
-            format!("ip addr add {here}/24 dev {link}"),
-            format!("ip link set {link} up"),
-            within(&engine, &format!("ip addr add {address}/24 dev eth0"))?,
-            within(&engine, "ip link set eth0 up")?,
-            within(&engine, &format!("ip route add default via {here}"))?,
-        ] {
-            shell(&command).await?;
-        }
+        let wire = Wire::to(engine.network_holder()?).await?;
+        let (n, address) = (wire.n, wire.there());
         let server = proof.issue(&format!("server-{n}"), &format!("subjectAltName=IP:{address}")).await?;
         engine.option("--bip", &format!("172.30.{n}.1/24"));
         engine.option("--host", &format!("tcp://{address}:{DOCKER_PORT}"));
@@ -52,7 +43,7 @@ impl Host {
         engine.option("--tlscacert", &proof.path("ca.pem"));
         engine.option("--tlscert", &format!("{server}.pem"));
         engine.option("--tlskey", &format!("{server}.key"));
-        let mut host = Self { engine, address, link, sshd: None };
+        let mut host = Self { engine, address, _wire: wire, sshd: None };
         host.engine.restart().await?;
         Ok(host)
     }
@@ -110,12 +101,6 @@ impl Host {
     }
 }
 
-impl Drop for Host {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("ip").args(["link", "del", &self.link]).output();
-    }
-}
-
 impl Proof {
     /// A new authority, and a client that it vouches for; in `folder`.
     pub async fn new(folder: &Path, name: &str) -> Result<Self> {
@@ -155,19 +140,64 @@ impl Proof {
     }
 }
 
-/// A link between this network and that of a process, where it is `eth0`; its name here and the number of its addresses.
-async fn link(process: u32) -> Result<(String, u8)> {
-    let mut last = None;
-    for _ in 0..TRIES {
-        let n = uuid::Uuid::new_v4().as_bytes()[0].clamp(2, 250);
-        let name = format!("slipway{n}");
-        // The name is the claim: whoever else has the number is refused.
-        match shell(&format!("ip link add {name} type veth peer name eth0 netns {process}")).await {
-            Ok(()) => return Ok((name, n)),
-            Err(error) => last = Some(error),
+/// A link between this network and that of a process, where it is `eth0` and the way to everywhere. Dropped, it is gone.
+pub struct Wire {
+    name: String,
+    n: u8,
+}
+
+impl Wire {
+    /// Links the network of a process.
+    pub async fn to(process: u32) -> Result<Self> {
+        let wire = Self::claimed(process).await?;
+        let (name, here, there) = (&wire.name, wire.here(), wire.there());
+        let within = format!("nsenter --net=/proc/{process}/ns/net");
+        for command in [
+            format!("ip addr add {here}/24 dev {name}"),
+            format!("ip link set {name} up"),
+            format!("{within} ip addr add {there}/24 dev eth0"),
+            format!("{within} ip link set eth0 up"),
+            format!("{within} ip route add default via {here}"),
+        ] {
+            shell(&command).await?;
         }
+        Ok(wire)
     }
-    Err(last.context("a number was tried")?)
+
+    /// The name is the claim: whoever else has the number is refused.
+    async fn claimed(process: u32) -> Result<Self> {
+        let mut last = None;
+        for _ in 0..TRIES {
+            let n = uuid::Uuid::new_v4().as_bytes()[0].clamp(2, 250);
+            let wire = Self { name: format!("slipway{n}"), n };
+            let add = format!("ip link add {} type veth peer name eth0 netns {process}", wire.name);
+            match shell(&add).await {
+                Ok(()) => return Ok(wire),
+                Err(error) => {
+                    last = Some(error);
+                    // It is somebody else's.
+                    std::mem::forget(wire);
+                }
+            }
+        }
+        Err(last.context("a number was tried")?)
+    }
+
+    /// The address of this side.
+    pub fn here(&self) -> String {
+        format!("10.203.{}.1", self.n)
+    }
+
+    /// The address of the other side.
+    pub fn there(&self) -> String {
+        format!("10.203.{}.2", self.n)
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("ip").args(["link", "del", &self.name]).output();
+    }
 }
 
 /// A command in the network of an engine.
@@ -177,4 +207,17 @@ fn within(engine: &Engine, command: &str) -> Result<String> {
 
 async fn shell(command: &str) -> Result<()> {
     machine::run("sh", &["-c", command]).await.map(drop)
+}
+
+/// Waits until a process has a network of its own.
+pub async fn own_network(process: u32) -> Result<()> {
+    let ours = std::fs::read_link("/proc/self/ns/net")?;
+    wait::until("it has a network of its own", || async {
+        match std::fs::read_link(format!("/proc/{process}/ns/net")) {
+            Ok(its) if its != ours => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    Ok(())
 }

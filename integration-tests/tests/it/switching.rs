@@ -8,7 +8,9 @@ use slipway_domain::{
     event::Outcome,
 };
 use slipway_integration_tests::{
-    containers, machine, ports,
+    containers,
+    host::{Wire, own_network},
+    machine, ports,
     process::Process,
     registry::{Notify, Registry},
     settings,
@@ -27,6 +29,7 @@ struct Story {
     /// Where the proxy serves.
     url: String,
     admin: String,
+    _wire: Wire,
     _caddy: Process,
     _registry: Registry,
 }
@@ -40,8 +43,11 @@ impl Story {
         for version in ["1.0.0", "1.1.0"] {
             tiny_image::push_busybox(&address, &format!("{project}/app"), version).await?;
         }
-        let (caddy, url, admin) = caddy(&stack).await?;
-        let story = Self { stack, project, url, admin, _caddy: caddy, _registry: registry };
+        let (caddy, wire) = caddy(&stack).await?;
+        let (url, admin) = (format!("http://{}/", wire.there()), format!("http://{}:2019", wire.there()));
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        wait::until("the proxy can be told", || async { http.get(format!("{admin}/config/")).send().await }).await;
+        let story = Self { stack, project, url, admin, _wire: wire, _caddy: caddy, _registry: registry };
         story.stack.apply(&story.manifests(&address, "shop-web")).await?;
         for version in ["1.0.0", "1.1.0"] {
             let body = serde_json::json!({ "packages": { "app": version } });
@@ -60,7 +66,7 @@ impl Story {
              kind: Lifecycle\nname: short\nphases: [{{name: test, environments: [test]}}]\n---\n\
              kind: Project\nname: {project}\nlifecycle: short\npackages:\n  app: {{feed: local, image: {project}/app}}\n\
              steps:\n  - {{name: web, targets: {{role: web}}, docker-run: {{package: app, command: {command}, ports: ['80'], \
-             health: {{http: {{port: 80}}}}, switch: {{proxy: {{caddy: '{admin}', id: {id}, port: 80, drain: 5s}}}}}}}}\n",
+             health: {{http: {{port: 80}}}}, switch: {{proxy: {{caddy: '{admin}', id: {id}, port: 80, to: container, drain: 5s}}}}}}}}\n",
             project = self.project,
             admin = self.admin,
         )
@@ -90,31 +96,32 @@ impl Story {
     }
 }
 
-/// A proxy whose handler `shop-web` has nobody behind it yet; where it serves, and its admin API.
-async fn caddy(stack: &Stack) -> Result<(Process, String, String)> {
-    let (port, admin) = (ports::reserve()?, ports::reserve()?);
+/// A proxy whose handler `shop-web` has nobody behind it yet, in a network that hands connections on when a port is
+/// opened anew.
+async fn caddy(stack: &Stack) -> Result<(Process, Wire)> {
     let config = serde_json::json!({
-        "admin": {"listen": admin.address(), "config": {"persist": false}},
+        "admin": {"listen": ":2019", "config": {"persist": false}},
         "apps": {"http": {"servers": {"shop": {
-            "listen": [port.address()], "automatic_https": {"disable": true},
+            "listen": [":80"], "automatic_https": {"disable": true},
             "routes": [{"handle": [{"@id": "shop-web", "handler": "reverse_proxy"}]}],
         }}}},
     });
     let file = stack.path("caddy.json");
     std::fs::write(&file, config.to_string())?;
     let home = stack.path("caddy").display().to_string();
-    let mut caddy = Process::new("caddy", "caddy".into(), stack.folder.path())
-        .arg("run")
-        .arg("--config")
-        .arg(file)
-        .env("HOME", &home)
-        .env("XDG_DATA_HOME", &home)
-        .env("XDG_CONFIG_HOME", &home);
+    let inside = format!(
+        "ip link set lo up && echo 1 > /proc/sys/net/ipv4/tcp_migrate_req && exec caddy run --config {}",
+        file.display()
+    );
+    let mut caddy = Process::new("caddy", "unshare".into(), stack.folder.path());
+    for argument in ["--net", "sh", "-c", &inside] {
+        caddy = caddy.arg(argument);
+    }
+    caddy = caddy.env("HOME", &home).env("XDG_DATA_HOME", &home).env("XDG_CONFIG_HOME", &home);
     caddy.start()?;
-    let admin = format!("http://{}", admin.address());
-    let http = reqwest::Client::builder().no_proxy().build()?;
-    wait::until("the proxy can be told", || async { http.get(format!("{admin}/config/")).send().await }).await;
-    Ok((caddy, format!("http://{}/", port.address()), admin))
+    let pid = caddy.id().context("the proxy runs")?;
+    own_network(pid).await?;
+    Ok((caddy, Wire::to(pid).await?))
 }
 
 #[tokio::test]
@@ -128,14 +135,15 @@ async fn ten_switches_behind_a_proxy_under_load_fail_no_request() -> Result<()> 
 async fn tell(story: &Story) -> Result<()> {
     story.succeeded("1.0.0").await?;
     let mut load = tokio::process::Command::new("ab");
-    load.args(["-q", "-c", "4", "-t", "600", "-n", "100000000", &story.url]);
+    load.args(["-q", "-r", "-c", "4", "-t", "600", "-n", "100000000", &story.url]);
     let load = load.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn()?;
     for n in 0..SWITCHES {
         story.succeeded(["1.1.0", "1.0.0"][n % 2]).await?;
     }
     let pid = load.id().context("the load goes on")?.to_string();
     machine::run("kill", &["-INT", &pid]).await?;
-    let report = String::from_utf8(load.wait_with_output().await?.stdout)?;
+    let output = load.wait_with_output().await?;
+    let report = format!("{}{}", String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
     let figure = |name: &str| -> Option<u64> {
         report.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
     };

@@ -201,7 +201,7 @@ async fn tasks(stack: &Stack, docker: &Docker, project: &str) -> Result<Vec<Task
 /// How long each task took, from its claim to its end.
 async fn deployed(stack: &Stack, docker: &Docker, project: &str) -> Result<Vec<Duration>> {
     let tasks = tasks(stack, docker, project).await?;
-    let took = |task: &TaskView| Some((task.finished_at? - task.started_at?).to_std().ok()?);
+    let took = |task: &TaskView| (task.finished_at? - task.started_at?).to_std().ok();
     Ok(sorted(tasks.iter().filter_map(took).collect()))
 }
 

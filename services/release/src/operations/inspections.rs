@@ -10,7 +10,7 @@ use serde_json::Value;
 use slipway_domain::{
     api::{Drift, DriftReport, TargetCheck, Unseen},
     id::DeploymentId,
-    inspection::{self, Endpoint, EngineFacts, Errand, ErrandAnswer, Inspection, Place},
+    inspection::{self, Disk, Endpoint, EngineFacts, Errand, ErrandAnswer, Inspection, Place},
     manifest::{Target, with_children},
     name::{EnvironmentName, ProjectName, TargetName},
     release::Request,
@@ -35,8 +35,9 @@ const AT_ONCE: usize = 32;
 const LOOKS: usize = 3;
 /// A clock that is further off makes times in logs misleading.
 const CLOCK_OFF_MS: i64 = 5_000;
-/// Less room makes pulls fail, in percent.
+/// Less room soon makes pulls fail: in percent, and in bytes.
 const ROOM_PERCENT: u64 = 10;
+const ROOM: u64 = 10 << 30;
 /// The API that every engine from 20.10 on speaks.
 const OLDEST_API: (u32, u32) = (1, 41);
 
@@ -261,9 +262,9 @@ fn problems(engine: &EngineFacts) -> Vec<String> {
         let (seconds, which) = (ahead.abs() / 1_000, if ahead > 0 { "ahead" } else { "behind" });
         problems.push(format!("its clock is {seconds} s {which} of the executor's; synchronise both"));
     }
-    if let Some(disk) =
-        engine.disk.filter(|disk| disk.free.saturating_mul(100) < disk.total.saturating_mul(ROOM_PERCENT))
-    {
+    let short =
+        |disk: &Disk| disk.free < ROOM && disk.free.saturating_mul(100) < disk.total.saturating_mul(ROOM_PERCENT);
+    if let Some(disk) = engine.disk.filter(short) {
         const MB: u64 = 1 << 20;
         let (free, total) = (disk.free / MB, disk.total / MB);
         problems.push(format!("the disk of its images has {free} of {total} MB left; pulls will fail when it is full"));
@@ -273,8 +274,6 @@ fn problems(engine: &EngineFacts) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use slipway_domain::inspection::Disk;
-
     use super::*;
 
     #[test]
@@ -294,9 +293,6 @@ mod tests {
         check(EngineFacts { api: "1.9".into(), ..good.clone() }, "too old");
         check(EngineFacts { clock_ahead_ms: Some(7_200_000), ..good.clone() }, "7200 s ahead");
         check(EngineFacts { clock_ahead_ms: Some(-5_001), ..good.clone() }, "5 s behind");
-        check(
-            EngineFacts { disk: Some(Disk { free: (10 << 30) - 1, total: 100 << 30 }), ..good },
-            "10239 of 102400 MB",
-        );
+        check(EngineFacts { disk: Some(Disk { free: ROOM - 1, total: 10 * ROOM }), ..good }, "10239 of 102400 MB");
     }
 }

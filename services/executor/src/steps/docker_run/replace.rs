@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use slipway_domain::{
     event::Failure,
-    manifest::{Proxy, Restart, Switch},
+    manifest::{Proxy, ProxyTo, Restart, Switch},
     order::RunContainer,
 };
 
@@ -172,7 +172,10 @@ impl<'a> Replacement<'a> {
     }
 
     fn address(&self, proxy: &Proxy, seen: &Seen) -> Option<String> {
-        health::addresses(seen, proxy.port, self.engine.host().as_deref()).into_iter().next()
+        match proxy.to {
+            ProxyTo::Host => health::addresses(seen, proxy.port, self.engine.host().as_deref()).into_iter().next(),
+            ProxyTo::Container => seen.addresses.first().map(|ip| format!("{ip}:{}", proxy.port)),
+        }
     }
 
     /// Waits until the old containers have answered what they were asked before the proxy was told.

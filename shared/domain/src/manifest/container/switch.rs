@@ -27,9 +27,23 @@ pub struct Proxy {
     pub id: String,
     /// The container's port that requests are sent to.
     pub port: u16,
+    /// By which address the proxy reaches the container.
+    #[serde(default)]
+    pub to: ProxyTo,
     /// How long the old container may take to answer what it was asked before.
     #[serde(default = "drain")]
     pub drain: Span,
+}
+
+/// By which address a proxy reaches a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProxyTo {
+    /// By the port that is published on the host.
+    #[default]
+    Host,
+    /// By its own address, as from a container on the same network.
+    Container,
 }
 
 fn drain() -> Span {

@@ -77,7 +77,7 @@ fn unknown_words_are_told_with_line_and_the_nearest_known_one() {
              command, entrypoint, files, user, workdir, hostname, labels, networks, network-mode, extra-hosts, dns, \
              volumes, tmpfs, shm-size, read-only, cap-add, cap-drop, security-opt, privileged, devices, memory, \
              memory-swap, cpus, pids, ulimits, init, stop-signal, stop-grace, log, platform, name, ports, secrets, \
-             health, restart, create-only"],
+             health, restart, switch, create-only"],
     );
     check(
         "kind: Project\nname: shop\nlifecycle: standard\nsteps:\n  - name: web\n    docker-rum: {package: web}\n",
