@@ -97,7 +97,11 @@ impl Votes {
         if ballot.verdict != Verdict::Approve {
             return Ok(());
         }
-        let drift = self.bus.ask_drift(ballot.deployment).await?.unwrap_or_default();
+        let drift = self.bus.ask_drift(ballot.deployment).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "whether something drifted could not be asked");
+            None
+        });
+        let drift = drift.unwrap_or_default();
         let Some(digest) = drift_digest(&drift) else { return Ok(()) };
         let told: Vec<_> = drift.iter().map(|drift| format!("on {}: {}", drift.target, drift.detail)).collect();
         let command = format!("slipway approve {} {} --drift {digest}", ballot.deployment, ballot.step);

@@ -63,7 +63,7 @@ async fn unneeded_images(app: &App) -> Result<Vec<String>, Problem> {
 }
 
 async fn clean(app: &App, target: &Target, images: &[String]) -> Result<(), Problem> {
-    let Ok(seen) = inspections::ask(app, &target.name, &inspections::endpoint(target)).await? else { return Ok(()) };
+    let Ok(seen) = inspections::ask(app, &target.name, &inspections::endpoint(target)).await else { return Ok(()) };
     let standing = inspections::standing_containers(app, &target.name).await?;
     let goes = |found: &&Found| !found.life.is_live() && !standing.contains(&found.id) && !may_be_needed(app, found);
     let containers: Vec<_> = seen.containers.iter().filter(goes).map(|found| found.id.clone()).collect();
@@ -71,14 +71,15 @@ async fn clean(app: &App, target: &Target, images: &[String]) -> Result<(), Prob
         return Ok(());
     }
     let errand = Errand::Remove { at: inspections::endpoint(target), containers, images: images.to_vec() };
-    match app.bus.ask_errand(&target.name, &errand, REMOVE_WITHIN).await.map_err(Problem::internal)? {
-        Some(ErrandAnswer::Removed { containers, images }) => {
+    match app.bus.ask_errand(&target.name, &errand, REMOVE_WITHIN).await {
+        Ok(Some(ErrandAnswer::Removed { containers, images })) => {
             tracing::debug!(target = %target.name, containers = containers.len(), images = images.len(), "cleaned up");
         }
-        Some(ErrandAnswer::Failed { executor, reason }) => {
+        Ok(Some(ErrandAnswer::Failed { executor, reason })) => {
             tracing::warn!(target = %target.name, %executor, reason, "a host could not be cleaned up");
         }
-        Some(ErrandAnswer::Seen(_)) | None => {}
+        Err(error) => tracing::warn!(target = %target.name, %error, "a host could not be cleaned up"),
+        Ok(Some(ErrandAnswer::Seen(_)) | None) => {}
     }
     Ok(())
 }

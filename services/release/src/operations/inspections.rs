@@ -157,7 +157,7 @@ async fn look(
     let mut standing = app.store.standing(target).await?;
     let mut busy = busy(app, target);
     for _ in 1..LOOKS {
-        let seen = match ask(app, target, at).await? {
+        let seen = match ask(app, target, at).await {
             Ok(seen) => seen,
             Err(reason) => return Ok((Err(reason), Vec::new())),
         };
@@ -175,11 +175,11 @@ async fn look(
     Ok((Err("it is being deployed to all the time; look again later".to_owned()), Vec::new()))
 }
 
-/// Who serves the target says what is there; or why nobody does.
-pub async fn ask(app: &App, target: &TargetName, at: &Endpoint) -> Result<Result<Inspection, String>, Problem> {
+/// Who serves the target says what is there; or why nobody does. That NATS does not let this service ask is a reason
+/// like any other: nothing depends on a look.
+pub async fn ask(app: &App, target: &TargetName, at: &Endpoint) -> Result<Inspection, String> {
     let errand = Errand::Inspect { at: at.clone() };
-    let answer = app.bus.ask_errand(target, &errand, LOOK_WITHIN).await.map_err(Problem::internal)?;
-    Ok(match answer {
+    match app.bus.ask_errand(target, &errand, LOOK_WITHIN).await.map_err(|error| error.to_string())? {
         Some(ErrandAnswer::Seen(seen)) => Ok(*seen),
         Some(ErrandAnswer::Failed { executor, reason }) => Err(format!("{executor}: {reason}")),
         Some(ErrandAnswer::Removed { .. }) => Err("the executor answers another question; is it older?".to_owned()),
@@ -190,7 +190,7 @@ pub async fn ask(app: &App, target: &TargetName, at: &Endpoint) -> Result<Result
                 LOOK_WITHIN.as_secs()
             ),
         }),
-    })
+    }
 }
 
 /// The ids of the containers that deployments left on a target to stay, be it only to be started by somebody.
