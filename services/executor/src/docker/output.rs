@@ -20,23 +20,37 @@ const REOPEN: Duration = Duration::from_millis(500);
 
 /// How far the output of each container was heard. Kept over broken streams, so that no line is given on twice.
 #[derive(Debug, Clone, Default)]
-pub struct Heard(Arc<Mutex<HashMap<String, DateTime<Utc>>>>);
+pub struct Heard(Arc<Mutex<HashMap<String, Mark>>>);
+
+/// The time of the last line, and how many lines so far had that time: clocks are not as fine as lines come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mark {
+    at: DateTime<Utc>,
+    lines: usize,
+}
 
 impl Heard {
-    fn until(&self, id: &str) -> Option<DateTime<Utc>> {
+    fn until(&self, id: &str) -> Option<Mark> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).copied()
     }
 
-    /// What a chunk says behind its time; nothing if it was heard before.
-    fn take<'a>(&self, id: &str, chunk: &'a [u8]) -> Option<&'a [u8]> {
+    /// What a chunk says behind its time; nothing if it was heard before. `again` is how far it was heard when the stream
+    /// was opened, less what came again since.
+    fn take<'a>(&self, id: &str, again: &mut Option<Mark>, chunk: &'a [u8]) -> Option<&'a [u8]> {
         let space = chunk.iter().position(|byte| *byte == b' ').unwrap_or(chunk.len());
         let at = std::str::from_utf8(&chunk[..space]).ok().and_then(|text| text.parse::<DateTime<Utc>>().ok());
         let Some(at) = at else { return Some(chunk) };
-        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if heard.get(id).is_some_and(|before| at <= *before) {
-            return None;
+        match again {
+            Some(before) if at < before.at => return None,
+            Some(before) if at == before.at && before.lines > 0 => {
+                before.lines -= 1;
+                return None;
+            }
+            _ => {}
         }
-        heard.insert(id.to_owned(), at);
+        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mark = heard.entry(id.to_owned()).or_insert(Mark { at, lines: 0 });
+        *mark = Mark { at, lines: if mark.at == at { mark.lines + 1 } else { 1 } };
         Some(&chunk[(space + 1).min(chunk.len())..])
     }
 }
@@ -49,6 +63,8 @@ pub struct Output {
     id: String,
     chunks: Chunks,
     heard: Heard,
+    /// What of the present stream was heard before.
+    again: Option<Mark>,
     out: Line,
     err: Line,
 }
@@ -61,6 +77,7 @@ impl Engine {
             chunks: self.chunks(id, &tail, &heard),
             engine: self.clone(),
             id: id.to_owned(),
+            again: heard.until(id),
             heard,
             out: Line::default(),
             err: Line::default(),
@@ -69,7 +86,7 @@ impl Engine {
 
     fn chunks(&self, id: &str, tail: &str, heard: &Heard) -> Chunks {
         // Whole seconds; what is told twice is told apart by its time.
-        let since = heard.until(id).map_or(0, |at| i32::try_from(at.timestamp()).unwrap_or(0));
+        let since = heard.until(id).map_or(0, |mark| i32::try_from(mark.at.timestamp()).unwrap_or(0));
         let options = LogsOptionsBuilder::new().follow(true).stdout(true).stderr(true).timestamps(true);
         let options = options.tail(tail).since(since);
         self.docker.logs(id, Some(options.build())).boxed()
@@ -85,7 +102,7 @@ impl Output {
                     LogOutput::StdErr { .. } => (Stream::Err, &mut self.err),
                     _ => (Stream::Out, &mut self.out),
                 };
-                if let Some(words) = self.heard.take(&self.id, chunk.as_ref()) {
+                if let Some(words) = self.heard.take(&self.id, &mut self.again, chunk.as_ref()) {
                     buffer.feed(words, |text| line(stream, text));
                 }
             }
@@ -94,6 +111,7 @@ impl Output {
             if !matches!(self.engine.inspect(&self.id).await, Ok(Some(seen)) if seen.life.is_live()) {
                 break;
             }
+            self.again = self.heard.until(&self.id);
             self.chunks = self.engine.chunks(&self.id, "all", &self.heard);
         }
         self.flush(line);
@@ -138,16 +156,30 @@ impl Line {
 mod tests {
     use super::*;
 
+    /// The chunks that are given on, of a stream that is opened now.
+    fn told(heard: &Heard, id: &str, chunks: &[&'static str]) -> Vec<String> {
+        let mut again = heard.until(id);
+        let take = |chunk: &&'static str| heard.take(id, &mut again, chunk.as_bytes()).map(String::from_utf8_lossy);
+        chunks.iter().filter_map(take).map(std::borrow::Cow::into_owned).collect()
+    }
+
     #[test]
     fn what_was_heard_is_not_told_again() {
         let heard = Heard::default();
-        let take = |chunk: &'static str| heard.take("a", chunk.as_bytes()).map(|words| String::from_utf8_lossy(words));
-        assert_eq!(take("2026-11-27T14:46:42.693518534Z one\n").as_deref(), Some("one\n"));
-        assert_eq!(take("2026-11-27T14:46:42.693518535Z \n").as_deref(), Some("\n"));
-        assert_eq!(take("2026-11-27T14:46:42.693518534Z one\n"), None);
-        assert_eq!(take("2026-11-27T14:46:43Z two\n").as_deref(), Some("two\n"));
-        assert_eq!(take("no time at all\n").as_deref(), Some("no time at all\n"));
-        assert!(heard.take("b", b"2026-11-27T14:46:42Z another container\n").is_some());
+        let first = ["2026-11-27T14:46:42.693518534Z one\n", "2026-11-27T14:46:42.693518535Z \n"];
+        assert_eq!(told(&heard, "a", &first), ["one\n", "\n"]);
+        let again = [&first[..], &["2026-11-27T14:46:43Z two\n", "no time at all\n"]].concat();
+        assert_eq!(told(&heard, "a", &again), ["two\n", "no time at all\n"]);
+        assert_eq!(told(&heard, "b", &["2026-11-27T14:46:42Z another container\n"]), ["another container\n"]);
+    }
+
+    #[test]
+    fn lines_of_one_moment_are_all_told_and_each_once() {
+        let heard = Heard::default();
+        let moment = ["2026-11-27T14:46:42Z one\n", "2026-11-27T14:46:42Z two\n", "2026-11-27T14:46:42Z three"];
+        assert_eq!(told(&heard, "a", &moment[..2]), ["one\n", "two\n"]);
+        assert_eq!(told(&heard, "a", &moment), ["three"]);
+        assert_eq!(told(&heard, "a", &moment), [""; 0]);
     }
 
     #[test]
