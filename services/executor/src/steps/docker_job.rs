@@ -24,7 +24,8 @@ use crate::{
 
 /// How long a container may take to end after a cancel, in seconds, if its step does not say so.
 const GRACE_SECS: i32 = 10;
-/// Pause between two looks.
+/// Pause between two looks, which begins with the first and doubles up to the longest.
+const FIRST_POLL: Duration = Duration::from_millis(10);
 const POLL: Duration = Duration::from_millis(200);
 /// How long the last lines of output are waited for.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -123,12 +124,14 @@ async fn start(task: &Task<'_>, engine: &Engine, identity: &Identity, work: &Run
 }
 
 async fn until_end(engine: &Engine, id: &str) -> Result<Seen, Stop> {
+    let mut pause = FIRST_POLL;
     loop {
         let seen = engine.inspect(id).await?.ok_or_else(|| gone(id))?;
         match seen.life {
             Life::Ended(..) => return Ok(seen),
-            Life::Created | Life::Live => tokio::time::sleep(POLL).await,
+            Life::Created | Life::Live => tokio::time::sleep(pause).await,
         }
+        pause = (pause * 2).min(POLL);
     }
 }
 

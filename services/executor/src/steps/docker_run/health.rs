@@ -21,7 +21,8 @@ use crate::{
     task::{Stop, Task, failed},
 };
 
-/// Pause between two looks.
+/// Pause between two looks, which begins with the first and doubles up to the longest.
+const FIRST_POLL: Duration = Duration::from_millis(10);
 const POLL: Duration = Duration::from_millis(250);
 /// How long one probe may take.
 const PROBE: Duration = Duration::from_secs(5);
@@ -82,6 +83,7 @@ async fn watch(task: &Task<'_>, engine: &Engine, health: &Health, probe: &Probe<
     let started = Instant::now();
     let stay = if matches!(probe, Probe::Running) { health.stay.0.max(RUNNING) } else { health.stay.0 };
     let mut good_since: Option<Instant> = None;
+    let mut pause = FIRST_POLL;
     loop {
         let verdict = match engine.inspect(id).await {
             Ok(Some(seen)) => {
@@ -107,7 +109,8 @@ async fn watch(task: &Task<'_>, engine: &Engine, health: &Health, probe: &Probe<
         if good_since.is_some_and(|since| since.elapsed() >= stay) {
             return Ok(());
         }
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(POLL);
     }
 }
 
