@@ -156,6 +156,8 @@ impl Bus {
                     shrunk = true;
                     tracing::warn!(stream = wanted.name, max_bytes = wanted.max_bytes, reason = %server, "trying a smaller stream");
                 }
+                // Another service that is starting may be about to give back half of what it has just made.
+                code if NO_ROOM.contains(&code) && Instant::now() < together => tokio::time::sleep(RETRY).await,
                 _ => {
                     return Err(BusError::Refused {
                         what: format!("stream {}", wanted.name),
